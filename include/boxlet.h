@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libboxlet: any OCI image, run inside its own small virtual machine.
+ *
+ * Rules that hold for the whole header:
+ * - A function that can fail returns 0 or more, or a negative errno value, and then says why in *error, if
+ * that is not NULL.
+ * - Handles (struct boxlet, boxlet_box, boxlet_process) are opaque. Each is used from one thread at a time;
+ *   different handles may be used from different threads. The library starts no threads that outlive a call,
+ * installs no signal handlers, prints nothing and never ends the process.
+ * - Structs that the caller fills begin with `size_t size`, to be set to sizeof the struct; use the ..._INIT
+ * macros. They only ever grow at the end. What is not set has the default named here.
+ * - Strings are UTF-8 and are copied by the callee. Strings handed out by a handle live as long as the
+ * handle; those handed out through `char **ret_x` belong to the caller, who frees them with boxlet_free().
+ * - Waiting is a descriptor to poll plus a dispatch call: no call but the ones named _wait sleeps for a
+ * guest.
+ */
+#ifndef BOXLET_H
+#define BOXLET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BOXLET_VERSION_MAJOR 0
+#define BOXLET_VERSION_MINOR 1
+#define BOXLET_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define BOXLET_API __attribute__((visibility("default")))
+#else
+#define BOXLET_API
+#endif
+
+/* Why a call failed: code is a negative errno value, text one line for a person (console output may follow on
+ * more). */
+struct boxlet_error {
+        int code;
+        char text[1024];
+};
+
+/* "0.1.0". */
+BOXLET_API const char *boxlet_version(void);
+BOXLET_API void boxlet_free(void *memory);
+
+/* ---- The runtime: one home folder with its images, boxes and state ---- */
+
+struct boxlet;
+
+struct boxlet_options {
+        size_t size;
+        const char *home; /* NULL: $BOXLET_HOME, else /var/lib/boxlet for root, else $XDG_DATA_HOME/boxlet */
+        const char *libexec;    /* where boxlet-monitor, boxlet-vmm and the agent's initramfs lie; NULL:
+                                   $BOXLET_LIBEXEC, else as installed */
+        const char *kernel_dir; /* where vmlinux-lean lies; NULL: $BOXLET_KERNEL_DIR, else as installed */
+        const char *config; /* registries file; NULL: $BOXLET_CONFIG, $XDG_CONFIG_HOME/boxlet/registries.conf,
+                               /etc/boxlet/registries.conf */
+};
+#define BOXLET_OPTIONS_INIT                                           \
+        {                                                             \
+                sizeof(struct boxlet_options), NULL, NULL, NULL, NULL \
+        }
+
+/* Opens the home folder and makes it if need be. options may be NULL. Many processes may have it open at
+ * once. */
+BOXLET_API int boxlet_open(const struct boxlet_options *options, struct boxlet **ret_boxlet,
+                           struct boxlet_error *error);
+BOXLET_API void boxlet_close(struct boxlet *boxlet);
+
+/* A JSON object: version, home, engines with the reason each can or cannot be used, the one `auto` means,
+ * kernels, programs found. */
+BOXLET_API int boxlet_info(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
+
+/* ---- Images ---- */
+
+enum boxlet_progress_kind {
+        BOXLET_PROGRESS_LAYER = 1, /* bytes of a layer: done of total (0: unknown) */
+        BOXLET_PROGRESS_CONVERT,   /* making the root file system: bytes read of the layers of their total */
+        BOXLET_PROGRESS_MESSAGE,   /* text only: resolving, waiting for another pull, retrying, ... */
+};
+
+struct boxlet_progress {
+        size_t size;
+        enum boxlet_progress_kind kind;
+        const char *item; /* layer digest, or NULL */
+        const char *text; /* for a person, or NULL */
+        uint64_t done;
+        uint64_t total;
+};
+
+/* Called from the thread that made the call. Anything but 0 cancels the operation, which then returns
+ * -ECANCELED. */
+typedef int (*boxlet_progress_fn)(const struct boxlet_progress *progress, void *data);
+
+struct boxlet_image_options {
+        size_t size;
+        const char *platform; /* "linux/amd64" is the default; os/architecture[/variant] */
+        boxlet_progress_fn progress;
+        void *progress_data;
+};
+#define BOXLET_IMAGE_OPTIONS_INIT                                     \
+        {                                                             \
+                sizeof(struct boxlet_image_options), NULL, NULL, NULL \
+        }
+
+/* An image of the store. Freed with boxlet_image_free(). */
+struct boxlet_image {
+        size_t size;
+        const char *reference;     /* "docker.io/library/alpine:3.19", or "" when it has no name (any more) */
+        const char *id;            /* digest of its configuration, "sha256:..." */
+        const char *digest;        /* digest of its manifest */
+        int64_t created;           /* seconds since 1970, 0 if the image does not say */
+        uint64_t size_bytes;       /* of its layers, as stored */
+        const char *const *labels; /* "key=value" strings, NULL-terminated */
+};
+BOXLET_API void boxlet_image_free(struct boxlet_image *image);
+
+/* Fetches an image from its registry and makes it bootable; one that is there and unchanged costs one
+ * request. */
+BOXLET_API int boxlet_image_pull(struct boxlet *boxlet, const char *reference,
+                                 const struct boxlet_image_options *options, struct boxlet_image **ret_image,
+                                 struct boxlet_error *error);
+
+/* Finds an image by reference, id or unambiguous id prefix (at least 4 digits); never asks a registry.
+ * -ENOENT if absent. */
+BOXLET_API int boxlet_image_get(struct boxlet *boxlet, const char *reference_or_id,
+                                struct boxlet_image **ret_image, struct boxlet_error *error);
+
+/* All images, as an array that ends in NULL; free with boxlet_image_list_free(). */
+BOXLET_API int boxlet_image_list(struct boxlet *boxlet, struct boxlet_image ***ret_images,
+                                 struct boxlet_error *error);
+BOXLET_API void boxlet_image_list_free(struct boxlet_image **images);
+
+/* Reads a docker-archive, an oci-archive (from fd, which may be a pipe) or an OCI layout folder (path);
+ * exactly one of them: fd -1 or path NULL. *ret_names: the references (or ids) loaded, one a line. */
+BOXLET_API int boxlet_image_load(struct boxlet *boxlet, int fd, const char *path,
+                                 const struct boxlet_image_options *options, char **ret_names,
+                                 struct boxlet_error *error);
+
+/* Writes images as one archive to fd; format is "docker-archive" or "oci-archive". */
+BOXLET_API int boxlet_image_save(struct boxlet *boxlet, const char *const *references, size_t count,
+                                 const char *format, int fd, const struct boxlet_image_options *options,
+                                 struct boxlet_error *error);
+
+/* Makes an image of one layer from a tar (fd, possibly compressed) or a folder (path). changes: Dockerfile
+ * instructions (CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR), NULL-terminated, or
+ * NULL. reference may be NULL. */
+BOXLET_API int boxlet_image_import(struct boxlet *boxlet, int fd, const char *path, const char *reference,
+                                   const char *const *changes, const struct boxlet_image_options *options,
+                                   char **ret_id, struct boxlet_error *error);
+
+BOXLET_API int boxlet_image_tag(struct boxlet *boxlet, const char *source, const char *target,
+                                struct boxlet_error *error);
+
+/* Removes a name; when it was the last one, the image. -EBUSY while a box uses it and force is 0.
+ * *ret_report: lines "Untagged: ..." and "Deleted: ...", as docker prints them. */
+BOXLET_API int boxlet_image_remove(struct boxlet *boxlet, const char *reference_or_id, int force,
+                                   char **ret_report, struct boxlet_error *error);
+
+/* Removes images without a name (all != 0: without a box) and what nothing refers to. */
+BOXLET_API int boxlet_image_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_bytes,
+                                  char **ret_report, struct boxlet_error *error);
+
+/* The image's configuration (OCI image-spec) and manifest: {"Id", "RepoTags", "RepoDigests", "Config", ...}
+ * as docker shows it. */
+BOXLET_API int boxlet_image_inspect(struct boxlet *boxlet, const char *reference_or_id, char **ret_json,
+                                    struct boxlet_error *error);
+
+/* ---- Boxes ---- */
+
+struct boxlet_box;
+
+enum boxlet_pull { BOXLET_PULL_MISSING, BOXLET_PULL_ALWAYS, BOXLET_PULL_NEVER };
+
+/* Arrays of strings end in NULL; NULL is an empty one. Forms are those of docker run. */
+struct boxlet_box_options {
+        size_t size;
+        const char *image;          /* reference or id; required */
+        const char *name;           /* NULL: one is made up */
+        const char *const *command; /* replaces CMD; NULL: the image's */
+        const char *entrypoint;     /* replaces ENTRYPOINT (and drops CMD); "" for none; NULL: the image's */
+        const char *const *env;     /* "NAME=value" over the image's */
+        const char *user;           /* "name|uid[:group|gid]" */
+        const char *working_dir;
+        const char *hostname; /* NULL: the first 12 digits of the id */
+        const char *const
+            *publish;        /* "[IP:][HOST[-HOST]:]BOX[-BOX][/tcp|udp]"; host port 0 or none: any free one */
+        const char *network; /* "default" or "none" */
+        uint32_t cpus;       /* 0: 2, or as many as the host has if fewer */
+        uint64_t memory_bytes;      /* 0: 512 MiB */
+        uint64_t disk_bytes;        /* 0: 10 GiB */
+        const char *engine;         /* "auto", "qemu", "qemu-kvm" */
+        const char *kernel;         /* file; NULL: the flavour's */
+        const char *const *tmpfs;   /* "PATH[:options]" */
+        const char *const *ulimits; /* "name=soft[:hard]" */
+        const char *const *cap_add;
+        const char *const *cap_drop;
+        const char *const *labels; /* "key=value" */
+        const char *stop_signal;   /* NULL: the image's, else SIGTERM */
+        int64_t stop_timeout_ms;   /* below 0: 10 s */
+        int terminal;              /* 1: init runs on a pty */
+        int stdin_open;            /* 1: init's stdin is what attached clients send; else /dev/null */
+        int read_only;             /* 1: the root file system cannot be written */
+        int init;                  /* 1: a small init of ours is pid 1 */
+        int auto_remove;           /* 1: the box is removed when it ended */
+        enum boxlet_pull pull;
+        boxlet_progress_fn progress; /* of a pull */
+        void *progress_data;
+};
+/* Zero everywhere but where zero is no default. */
+#define BOXLET_BOX_OPTIONS_INIT                                                                          \
+        {                                                                                                \
+                sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+                    NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
+                    BOXLET_PULL_MISSING, NULL, NULL                                                      \
+        }
+
+/* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */
+BOXLET_API int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *options,
+                                 struct boxlet_box **ret_box, struct boxlet_error *error);
+
+/* Finds one by name, id or unambiguous id prefix. */
+BOXLET_API int boxlet_box_get(struct boxlet *boxlet, const char *name_or_id, struct boxlet_box **ret_box,
+                              struct boxlet_error *error);
+/* Lets go of the handle; the box itself goes on. */
+BOXLET_API void boxlet_box_free(struct boxlet_box *box);
+
+BOXLET_API const char *boxlet_box_id(const struct boxlet_box *box); /* 64 hexadecimal digits */
+BOXLET_API const char *boxlet_box_name(const struct boxlet_box *box);
+/* "created", "running", "exited" or "dead" (its monitor was killed), as it is now; and the exit code if it
+ * ended, else -1. */
+BOXLET_API const char *boxlet_box_state(struct boxlet_box *box, int *ret_exit_code);
+/* All about it, one JSON object with docker inspect's names where the meaning is the same. */
+BOXLET_API int boxlet_box_inspect(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
+/* A JSON array with one object a box: Id, Names, Image, Command, Created, State, Status, Ports, Labels. all:
+ * ended ones too. */
+BOXLET_API int boxlet_box_list(struct boxlet *boxlet, int all, char **ret_json, struct boxlet_error *error);
+
+enum {
+        BOXLET_START_DETACHED =
+            1, /* the box outlives this program; without it, it ends with the returned process handle */
+        BOXLET_ATTACH_STDIN = 2,
+        BOXLET_ATTACH_STDOUT = 4,
+        BOXLET_ATTACH_STDERR = 8,
+};
+
+/*
+ * Starts the box and its init. *ret_process (may be NULL with BOXLET_START_DETACHED) is init as a process
+ * with the attached streams: nothing it prints is missed. Failing to start is told by this call when it is
+ * known at once (a port that is taken, no kernel), else by boxlet_process_dispatch()/_wait() with the stage,
+ * the reason and the console's end.
+ */
+struct boxlet_process;
+BOXLET_API int boxlet_box_start(struct boxlet_box *box, unsigned flags, struct boxlet_process **ret_process,
+                                struct boxlet_error *error);
+/* Attaches to the init of a running box. */
+BOXLET_API int boxlet_box_attach(struct boxlet_box *box, unsigned flags, struct boxlet_process **ret_process,
+                                 struct boxlet_error *error);
+
+/* Stop signal, then after the time-out (below 0: the box's own) SIGKILL. Returns when the box is down; 0 too
+ * if it was. */
+BOXLET_API int boxlet_box_stop(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error);
+/* Sends a signal to init. */
+BOXLET_API int boxlet_box_kill(struct boxlet_box *box, int signal, struct boxlet_error *error);
+/* Removes the box with its disk and log. -EBUSY while it runs, unless force. The handle stays valid for _free
+ * only. */
+BOXLET_API int boxlet_box_remove(struct boxlet_box *box, int force, struct boxlet_error *error);
+
+/* Reads the box's log from `since` (nanoseconds since 1970, 0: all), the last `tail` lines of that (below 0:
+ * all), and calls fn for each chunk; with follow it goes on until the box ended or fn returns other than 0.
+ */
+struct boxlet_log_options {
+        size_t size;
+        int64_t since_ns;
+        int64_t tail;
+        int follow;
+};
+#define BOXLET_LOG_OPTIONS_INIT                             \
+        {                                                   \
+                sizeof(struct boxlet_log_options), 0, -1, 0 \
+        }
+/* stream: 1 stdout, 2 stderr. */
+typedef int (*boxlet_log_fn)(int stream, int64_t time_ns, const void *bytes, size_t size, void *data);
+BOXLET_API int boxlet_box_logs(struct boxlet_box *box, const struct boxlet_log_options *options,
+                               boxlet_log_fn fn, void *data, struct boxlet_error *error);
+/* The last bytes of the guest's console, for a person. */
+BOXLET_API int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_error *error);
+
+/* ---- Processes: a box's init, or a command executed in it ---- */
+
+struct boxlet_exec_options {
+        size_t size;
+        const char *const *command; /* required */
+        const char *const *env;     /* over the box's */
+        const char *user;           /* NULL: the box's */
+        const char *working_dir;    /* NULL: the box's */
+        int terminal;
+        int stdin_open;
+        int detached;       /* 1: runs on without the handle, streams to nowhere */
+        int64_t timeout_ms; /* 0: none; past it everything the command started is killed */
+};
+#define BOXLET_EXEC_OPTIONS_INIT                                                       \
+        {                                                                              \
+                sizeof(struct boxlet_exec_options), NULL, NULL, NULL, NULL, 0, 0, 0, 0 \
+        }
+
+BOXLET_API int boxlet_box_exec(struct boxlet_box *box, const struct boxlet_exec_options *options,
+                               struct boxlet_process **ret_process, struct boxlet_error *error);
+
+enum boxlet_stream { BOXLET_STDOUT = 1, BOXLET_STDERR = 2 };
+
+struct boxlet_process_events {
+        size_t size;
+        /* Output; bytes are lent. Return 0; 1 to be given no more until boxlet_process_resume(). size 0: end
+         * of the stream. */
+        int (*output)(struct boxlet_process *process, enum boxlet_stream stream, const void *bytes,
+                      size_t size, void *data);
+        /* The process runs (its exec has succeeded). May be NULL. */
+        void (*started)(struct boxlet_process *process, void *data);
+        /* It has ended: exit code as a shell tells it (128+N for a signal; 125, 126, 127 as documented for
+         * boxlet run), and error (lent) if boxlet failed rather than the command, else NULL. The last call.
+         */
+        void (*ended)(struct boxlet_process *process, int exit_code, const struct boxlet_error *error,
+                      void *data);
+        /* The queue of written input is empty again. May be NULL. */
+        void (*writable)(struct boxlet_process *process, void *data);
+        void *data;
+};
+
+/* events is copied. To be called before the first dispatch. */
+BOXLET_API int boxlet_process_set_events(struct boxlet_process *process,
+                                         const struct boxlet_process_events *events);
+
+/* Readable (poll it for POLLIN) when dispatch has something to do; dispatch never blocks and calls the
+ * events. Returns 1 while the process goes on, 0 when it has ended. */
+BOXLET_API int boxlet_process_fd(const struct boxlet_process *process);
+BOXLET_API int boxlet_process_dispatch(struct boxlet_process *process, struct boxlet_error *error);
+/* Dispatches until the end. *ret_exit_code as in ended(). Fails only if boxlet failed. */
+BOXLET_API int boxlet_process_wait(struct boxlet_process *process, int *ret_exit_code,
+                                   struct boxlet_error *error);
+
+/* Queues input; returns how many bytes were taken (0: the queue is full, wait for writable()). */
+BOXLET_API int64_t boxlet_process_write(struct boxlet_process *process, const void *bytes, size_t size,
+                                        struct boxlet_error *error);
+BOXLET_API int boxlet_process_close_stdin(struct boxlet_process *process, struct boxlet_error *error);
+BOXLET_API int boxlet_process_resize(struct boxlet_process *process, unsigned rows, unsigned columns,
+                                     struct boxlet_error *error);
+BOXLET_API int boxlet_process_signal(struct boxlet_process *process, int signal, struct boxlet_error *error);
+BOXLET_API void boxlet_process_resume(struct boxlet_process *process);
+/* Lets the process run on without this handle (then free it): a foreground box becomes a detached one. */
+BOXLET_API int boxlet_process_detach(struct boxlet_process *process, struct boxlet_error *error);
+/* Frees the handle. A foreground box or exec that still runs is ended with it. */
+BOXLET_API void boxlet_process_free(struct boxlet_process *process);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
