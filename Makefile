@@ -1,0 +1,61 @@
+# A thin front: everything behind it is meson and ninja. `make help` lists the targets.
+BUILD   ?= build
+ASAN    ?= build-asan
+FUZZ    ?= build-fuzz
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+NINJA   := ninja
+
+.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab lint fuzz bench install clean deps help
+.DEFAULT_GOAL := all
+
+all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it is cached outside the tree)
+
+$(BUILD)/build.ninja:
+	@tools/deps --check build
+	meson setup $(BUILD) --prefix=$(PREFIX)
+
+binaries: $(BUILD)/build.ninja
+	$(NINJA) -C $(BUILD)
+
+kernel: ## build the guest kernel, flavour lean
+	@tools/link-kernel lean $(BUILD)/kernel
+
+kernel-docker: ## build the guest kernel, flavour docker
+	@tools/link-kernel docker $(BUILD)/kernel
+
+deps: ## install the Debian packages that are missing
+	@tools/deps
+
+demo: ## install, build, make a small image, run a box
+	@tools/demo
+
+test: ## all tests, with everything they need installed
+	@tools/deps
+	@$(MAKE) --no-print-directory all
+	@tests/run
+
+test-unit test-box test-docker test-lab: test-%:
+	@tools/deps
+	@$(MAKE) --no-print-directory all
+	@tests/run $*
+
+lint: ## layout, static analysis, layers, documents
+	@tools/lint
+
+fuzz: ## each fuzz target for FUZZ_SECONDS
+	@tools/fuzz $(FUZZ) $(FUZZ_SECONDS)
+
+bench: all ## the figures beside their budgets
+	@bench/run
+
+install: all ## PREFIX, DESTDIR
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+	@tools/install-kernel $(BUILD)/kernel "$(DESTDIR)$(PREFIX)/share/boxlet/kernel"
+
+clean: ## remove the build folders (the cached kernel stays)
+	rm -rf $(BUILD) $(ASAN) $(FUZZ)
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile

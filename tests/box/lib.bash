@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the box tests share. A file begins with `load lib` and defines setup_file() { box_home; } and teardown_file() { box_home_end; }.
+#
+# box_home gives the file a $BOXLET_HOME of its own with the image "busybox" in it. box_home_end removes every box and fails when a
+# process, socket or mount of that home is left.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export BOXLET=${BOXLET:-$ROOT/build/boxlet}
+export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-180}
+
+boxlet() {
+        "$BOXLET" "$@"
+}
+
+# Ends the case as skipped, because what it needs is missing.
+need() {
+        command -v "$1" >/dev/null || skip "$1 is not installed"
+}
+
+# busybox_tree FOLDER: a root file system with busybox and what a small distribution has.
+busybox_tree() {
+        local root=$1 applet
+        mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,etc,root,tmp,home/user,var/log,proc,sys,dev}
+        chmod 1777 "$root/tmp"
+        cp "$(command -v busybox)" "$root/bin/busybox"
+        for applet in $("$root/bin/busybox" --list); do
+                [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
+        done
+        printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:User:/home/user:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' \
+                >"$root/etc/passwd"
+        printf 'root:x:0:\nuser:x:1000:\nnobody:x:65534:\nstaff:x:50:user\naudio:x:29:user\n' >"$root/etc/group"
+        printf 'a text file\n' >"$root/etc/not-executable"
+}
+
+box_home() {
+        export BOXLET_TMP
+        BOXLET_TMP=$(mktemp -d "${TMPDIR:-/tmp}/boxlet-test.XXXXXX")
+        export BOXLET_HOME=$BOXLET_TMP/home
+        busybox_tree "$BOXLET_TMP/busybox"
+        boxlet import --change 'CMD ["sh"]' "$BOXLET_TMP/busybox" busybox >/dev/null
+}
+
+# Processes whose command line, root or environment names this home.
+box_processes() {
+        local pid
+        for pid in $(ls /proc | grep -E '^[0-9]+$'); do
+                [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+                case "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)" in
+                *boxlet-monitor* | *boxlet-vmm* | *qemu-system* | passt* | */passt*)
+                        if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "BOXLET_HOME=$BOXLET_HOME"; then
+                                echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"
+                        fi
+                        ;;
+                esac
+        done
+}
+
+# no_processes [SECONDS]: waits at most so long for the last process of this home to be gone.
+no_processes() {
+        local i left
+        for i in $(seq $((${1:-10} * 10))); do
+                left=$(box_processes)
+                [ -z "$left" ] && return 0
+                sleep 0.1
+        done
+        echo "left over: $left"
+        return 1
+}
+
+box_home_end() {
+        local id code=0
+        for id in $(boxlet ls -a -q); do
+                boxlet rm -f "$id" >/dev/null || code=1
+        done
+        no_processes 20 || code=1
+        rm -rf "$BOXLET_TMP"
+        return $code
+}
+
+# eventually SECONDS COMMAND...: repeats COMMAND until it succeeds.
+eventually() {
+        local end=$((SECONDS + $1))
+        shift
+        until "$@"; do
+                [ $SECONDS -lt $end ] || return 1
+                sleep 0.1
+        done
+}

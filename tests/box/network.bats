@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The network of a box: outbound, names, published ports, none at all. tests/box/netns provides the other side.
+bats_require_minimum_version 1.5.0
+load lib
+
+setup_file() {
+        [ "${BOXLET_NETNS:-}" = inside ] || { echo "run this in tests/box/netns" >&2; return 1; }
+        box_home
+        boxlet run -d --name n -p 127.0.0.1:0:8000 busybox sh -c 'mkdir /w; echo page >/w/x; exec httpd -f -p 8000 -h /w' >/dev/null
+}
+teardown_file() { box_home_end; }
+
+@test "outbound TCP over IPv4" {
+        run boxlet exec n nc 192.0.2.1 7003
+        [ "$output" = "hello from outside" ]
+}
+
+@test "outbound TCP over IPv6" {
+        run boxlet exec n nc 2001:db8:1::1 7003
+        [ "$output" = "hello from outside" ]
+}
+
+@test "names are resolved" {
+        run boxlet exec n nslookup outside.test
+        [[ "$output" == *192.0.2.1* ]]
+        run boxlet exec n nc outside.test 7003
+        [ "$output" = "hello from outside" ]
+}
+
+@test "UDP" {
+        run boxlet exec n sh -c 'echo ping-udp | nc -u -w 2 192.0.2.1 7002'
+        [ "$output" = ping-udp ]
+}
+
+@test "ping" {
+        boxlet exec n ping -c 1 -W 5 192.0.2.1
+}
+
+@test "a published port is reached from the host" {
+        local port
+        port=$(boxlet inspect n | jq -r '(if type == "array" then .[0] else . end).NetworkSettings.Ports["8000/tcp"][0].HostPort')
+        fetch() { [ "$(printf 'GET /x HTTP/1.0\r\n\r\n' | socat -t 5 - "TCP:127.0.0.1:$port" | tail -n 1)" = page ]; }
+        eventually 20 fetch
+}
+
+@test "a port that is taken is told before anything boots" {
+        socat TCP-LISTEN:18099,reuseaddr,bind=127.0.0.1 EXEC:true 3>&- &
+        local server=$! begin=$SECONDS
+        sleep 0.3
+        run boxlet run --rm -p 127.0.0.1:18099:80 busybox true
+        kill $server
+        [ "$status" -eq 125 ]
+        [[ "$output" == *18099* ]]
+}
+
+@test "host.boxlet.internal is the host" {
+        socat TCP-LISTEN:18098,reuseaddr,bind=127.0.0.1 'SYSTEM:echo the host' 3>&- &
+        local server=$!
+        sleep 0.3
+        run boxlet exec n nc host.boxlet.internal 18098
+        kill $server 2>/dev/null || true
+        [ "$output" = "the host" ]
+}
+
+@test "--network none has loopback only" {
+        run boxlet run --rm --network none busybox ls /sys/class/net
+        [ "$output" = lo ]
+        run boxlet run --rm --network none busybox ping -c 1 -W 2 127.0.0.1
+        [ "$status" -eq 0 ]
+}
+
+@test "without an uplink the box starts, and says so" {
+        run unshare --net --fork bash -c 'ip link set lo up; "$BOXLET" run --rm busybox echo started'
+        [ "$status" -eq 0 ]
+        [[ "$output" == *started* ]]
+        [[ "$output" == *network* ]]
+}
