@@ -101,7 +101,9 @@ static _Noreturn void child_main(const struct process_plan *plan, int report_fd,
         if (plan->working_dir_fd >= 0 && fchdir(plan->working_dir_fd) < 0)
                 child_fail(report_fd, "change folder");
         int report = child_arrange_fds(plan, report_fd);
-        (void)execvpe(plan->path, plan->argv, plan->environ != NULL ? plan->environ : environ);
+        /* the casts: execvpe() changes neither, its prototype is older than const */
+        (void)execvpe(plan->path, (char *const *)plan->argv,
+                      plan->environ != NULL ? (char *const *)plan->environ : environ);
         child_fail(report, "execute");
 }
 

@@ -16,9 +16,9 @@ struct process_fd {
 };
 
 struct process_plan {
-        const char *path;     /* program, an absolute path or a name looked up in $PATH */
-        char *const *argv;    /* NULL-terminated */
-        char *const *environ; /* NULL-terminated; NULL: the parent's */
+        const char *path;           /* program, an absolute path or a name looked up in $PATH */
+        const char *const *argv;    /* NULL-terminated */
+        const char *const *environ; /* NULL-terminated; NULL: the parent's */
         const struct process_fd *fds;
         size_t fd_count;  /* everything else is closed in the child, 0..2 not listed become /dev/null */
         bool new_session; /* setsid() */
