@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A host on which something is missing, full or forbidden: a clear line, nothing left behind, and the next try works.
+bats_require_minimum_version 1.5.0
+load lib
+
+setup_file() { box_home; }
+teardown_file() { box_home_end; }
+
+# One error line that begins with "boxlet:" and holds each of the given words.
+one_line_with() {
+        [ "${#lines[@]}" -le 3 ]
+        [[ "${lines[0]}" == boxlet:* ]]
+        local word
+        for word in "$@"; do
+                [[ "$output" == *"$word"* ]]
+        done
+}
+
+@test "a missing kernel is told with the way to get it" {
+        run env BOXLET_KERNEL_DIR="$BATS_TEST_TMPDIR" "$BOXLET" run --rm --network none busybox true
+        [ "$status" -eq 125 ]
+        one_line_with "$BATS_TEST_TMPDIR" "make kernel"
+        run boxlet run --rm --network none --kernel "$BATS_TEST_TMPDIR/nothing" busybox true
+        [ "$status" -eq 125 ]
+        one_line_with "$BATS_TEST_TMPDIR/nothing"
+        no_processes
+}
+
+@test "a file that is no kernel is told" {
+        run timeout 100 "$BOXLET" run --rm --network none --kernel /etc/hostname busybox true
+        [ "$status" -eq 125 ]
+        [[ "$output" == *kernel* ]]
+        no_processes
+}
+
+@test "a missing QEMU is told with the package's name" {
+        local dir=$BATS_TEST_TMPDIR/bin tool
+        mkdir "$dir"
+        for tool in $(ls /usr/bin /usr/sbin | grep -v '^qemu'); do
+                [ -e "/usr/bin/$tool" ] && ln -sf "/usr/bin/$tool" "$dir/" || ln -sf "/usr/sbin/$tool" "$dir/"
+        done
+        run env PATH="$dir" "$BOXLET" run --rm --network none busybox true
+        [ "$status" -eq 125 ]
+        one_line_with qemu-system-x86
+        no_processes
+}
+
+@test "a home that cannot be made or written is told" {
+        run env BOXLET_HOME=/proc/nothing "$BOXLET" ls
+        [ "$status" -ne 0 ]
+        one_line_with /proc/nothing
+        run env BOXLET_HOME=/etc/hostname "$BOXLET" run --rm busybox true
+        [ "$status" -eq 125 ]
+        one_line_with /etc/hostname
+}
+
+@test "a full disk during import, create and run is told, leaves nothing, and the next try works" {
+        [ "$(id -u)" -eq 0 ] || skip "mounting a small tmpfs needs root"
+        local small=$BATS_TEST_TMPDIR/small
+        mkdir "$small"
+        mount -t tmpfs -o size=8M none "$small"
+        head -c 12000000 /dev/urandom >"$BOXLET_TMP/busybox/big"
+        run env BOXLET_HOME="$small/home" "$BOXLET" import "$BOXLET_TMP/busybox" big
+        rm "$BOXLET_TMP/busybox/big"
+        [ "$status" -ne 0 ]
+        [[ "$output" == *"No space left"* ]]
+        [ "$(du -sk "$small/home" | cut -f1)" -lt 1000 ]
+        # with room again
+        mount -o remount,size=200M none "$small"
+        BOXLET_HOME="$small/home" boxlet import "$BOXLET_TMP/busybox" busybox >/dev/null
+        [ "$(BOXLET_HOME="$small/home" boxlet run --rm --network none busybox echo works)" = works ]
+        # the guest fills its disk, and so the host's: it gets an error, and the box ends as usual
+        mount -o remount,size=40M none "$small"
+        run env BOXLET_HOME="$small/home" "$BOXLET" run --rm --network none busybox sh -c \
+                'dd if=/dev/urandom of=/big bs=1M count=60 conv=fsync 2>/dev/null || echo refused'
+        [[ "$output" == *refused* ]] || [ "$status" -ne 0 ]
+        mount -o remount,size=200M none "$small"
+        [ "$(BOXLET_HOME="$small/home" boxlet run --rm --network none busybox echo again)" = again ]
+        umount "$small"
+}
+
+@test "a plain user without root runs a box" {
+        [ "$(id -u)" -eq 0 ] || skip "the whole tier runs as a plain user already"
+        local home=$BATS_TEST_TMPDIR/user
+        chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" 2>/dev/null || true
+        mkdir "$home"
+        cp -r "$BOXLET_TMP/busybox" "$home/tree"
+        chown -R nobody "$home"
+        # the build tree need not be readable for that user: an installed copy is what a user would run
+        DESTDIR=$BATS_TEST_TMPDIR/installed meson install -C "$ROOT/build" --no-rebuild >/dev/null
+        "$ROOT/tools/install-kernel" "$ROOT/build/kernel" "$BATS_TEST_TMPDIR/installed/usr/local/share/boxlet/kernel"
+        as_user() {
+                setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$home" BOXLET_HOME="$home/boxlet" \
+                        LD_LIBRARY_PATH="$(dirname "$(find "$BATS_TEST_TMPDIR/installed" -name 'libboxlet.so.0')")" \
+                        BOXLET_LIBEXEC="$BATS_TEST_TMPDIR/installed/usr/local/libexec/boxlet" \
+                        BOXLET_KERNEL_DIR="$BATS_TEST_TMPDIR/installed/usr/local/share/boxlet/kernel" \
+                        "$BATS_TEST_TMPDIR/installed/usr/local/bin/boxlet" "$@"
+        }
+        as_user import "$home/tree" busybox >/dev/null
+        run as_user run --rm --network none busybox id -u
+        [ "$status" -eq 0 ]
+        [ "$output" = 0 ]
+}
