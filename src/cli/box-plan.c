@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the command line of `run` and `create` to struct boxlet_box_options. What docker knows and a box has
+ * not is listed here by name.
+ */
+#include "cli/box-plan.h"
+
+#include "cli/progress.h"
+#include "cli/value.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct box_plan, member)
+
+const struct cli_option box_plan_options[] = {
+    {0, "cap-add", OPTION_LIST, AT(cap_add), "CAPABILITY", "Give a Linux capability (ALL for all)"},
+    {0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAPABILITY", "Take a Linux capability (ALL for all)"},
+    {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
+    {0, "disk-size", OPTION_SIZE, AT(disk), "SIZE", "Room on the box's own disk; 10g by default"},
+    {0, "engine", OPTION_CHOICE, AT(engine), "ENGINE", "What runs the machine", "auto|qemu|qemu-kvm",
+     OPERAND_CHOICE},
+    {0, "entrypoint", OPTION_TEXT, AT(entrypoint), "PROGRAM",
+     "Replace the image's ENTRYPOINT; \"\" for none"},
+    {'e', "env", OPTION_LIST, AT(env), "NAME[=VALUE]",
+     "Set an environment variable; NAME alone passes on yours"},
+    {0, "env-file", OPTION_LIST, AT(env_files), "FILE", "Read environment variables from a file", NULL,
+     OPERAND_FILE},
+    {'h', "hostname", OPTION_TEXT, AT(hostname), "NAME",
+     "Host name in the box; the start of its id by default"},
+    {0, "init", OPTION_FLAG, AT(init), NULL, "Run a small init as process 1, which reaps what is orphaned"},
+    {'i', "interactive", OPTION_FLAG, AT(interactive), NULL, "Keep standard input open"},
+    {0, "kernel", OPTION_PATH, AT(kernel), "FILE", "Boot this kernel (an uncompressed vmlinux)", NULL,
+     OPERAND_FILE},
+    {'l', "label", OPTION_LIST, AT(labels), "KEY[=VALUE]", "Put a label on the box"},
+    {'m', "memory", OPTION_SIZE, AT(memory), "SIZE", "Memory of the machine; 512m by default"},
+    {0, "name", OPTION_TEXT, AT(name), "NAME", "Name of the box; one is made up by default"},
+    {0, "network", OPTION_TEXT, AT(network), "NETWORK", "Network of the box: default or none", "default|none",
+     OPERAND_CHOICE},
+    {0, "net", OPTION_TEXT, AT(network), "NETWORK", NULL},
+    {0, "platform", OPTION_CHOICE, AT(platform), "PLATFORM", "Platform of the image", "linux/amd64",
+     OPERAND_CHOICE},
+    {'p', "publish", OPTION_LIST, AT(publish), "[[IP:]HOST:]BOX[/PROTO]",
+     "Publish a port of the box, or a range FIRST-LAST, on the host; host port 0 or none for any free one"},
+    {0, "pull", OPTION_CHOICE, AT(pull), "WHEN", "When to fetch the image from its registry",
+     "missing|always|never", OPERAND_CHOICE},
+    {'q', "quiet", OPTION_FLAG, AT(quiet), NULL, "Show no progress of the pull"},
+    {0, "read-only", OPTION_FLAG, AT(read_only), NULL, "Make the root file system read-only"},
+    {0, "rm", OPTION_FLAG, AT(auto_remove), NULL, "Remove the box when it has ended"},
+    {0, "stop-signal", OPTION_TEXT, AT(stop_signal), "SIGNAL", "Signal that asks the box to stop"},
+    {0, "stop-timeout", OPTION_DURATION, AT(stop_timeout_ms), "TIME",
+     "How long a stop waits before it kills; 10s by default"},
+    {0, "tmpfs", OPTION_LIST, AT(tmpfs), "PATH[:OPTIONS]", "Mount a file system in memory"},
+    {'t', "tty", OPTION_FLAG, AT(terminal), NULL, "Run on a terminal of its own"},
+    {0, "ulimit", OPTION_LIST, AT(ulimits), "NAME=SOFT[:HARD]", "Set a resource limit"},
+    {'u', "user", OPTION_TEXT, AT(user), "USER[:GROUP]", "Run as this user (and group), by name or number"},
+    {'w', "workdir", OPTION_TEXT, AT(working_dir), "PATH", "Working folder"},
+    {0},
+};
+
+const struct refused_option box_plan_refused[] = {
+    {0, "add-host", NULL},
+    {0, "allow-net", NULL},
+    {0, "annotation", NULL},
+    {'a', "attach", "without -d, stdout and stderr are attached, and stdin with -i"},
+    {0, "blkio-weight", NULL},
+    {0, "blkio-weight-device", NULL},
+    {0, "cgroup-parent", "a box is a machine of its own"},
+    {0, "cgroupns", "a box is a machine of its own"},
+    {0, "cidfile", "'run -d' and 'create' print the id"},
+    {0, "cpu-count", "use --cpus"},
+    {0, "cpu-percent", "use --cpus"},
+    {0, "cpu-period", "use --cpus"},
+    {0, "cpu-quota", "use --cpus"},
+    {0, "cpu-rt-period", NULL},
+    {0, "cpu-rt-runtime", NULL},
+    {'c', "cpu-shares", "use --cpus"},
+    {0, "cpuset-cpus", "use --cpus, or start boxlet under taskset"},
+    {0, "cpuset-mems", NULL},
+    {0, "device", "a box sees no device of the host"},
+    {0, "device-cgroup-rule", "a box sees no device of the host"},
+    {0, "device-read-bps", NULL},
+    {0, "device-read-iops", NULL},
+    {0, "device-write-bps", NULL},
+    {0, "device-write-iops", NULL},
+    {0, "disable-content-trust", NULL},
+    {0, "dns", "the box asks the host's resolver"},
+    {0, "dns-option", "the box asks the host's resolver"},
+    {0, "dns-search", "the box asks the host's resolver"},
+    {0, "domainname", NULL},
+    {0, "expose", "use -p to publish a port"},
+    {0, "gpus", "a box sees no device of the host"},
+    {0, "group-add", NULL},
+    {0, "health-cmd", NULL},
+    {0, "health-interval", NULL},
+    {0, "health-retries", NULL},
+    {0, "health-start-interval", NULL},
+    {0, "health-start-period", NULL},
+    {0, "health-timeout", NULL},
+    {0, "ip", NULL},
+    {0, "ip6", NULL},
+    {0, "ipc", "a box is a machine of its own"},
+    {0, "isolation", "a box is always a virtual machine"},
+    {0, "kernel-memory", NULL},
+    {0, "label-file", "use --label"},
+    {0, "link", NULL},
+    {0, "link-local-ip", NULL},
+    {0, "log-driver", "see 'boxlet logs'"},
+    {0, "log-opt", "see 'boxlet logs'"},
+    {0, "mac-address", NULL},
+    {0, "memory-reservation", "use --memory"},
+    {0, "memory-swap", "use --memory"},
+    {0, "memory-swappiness", NULL},
+    {0, "mount", "folders of the host cannot be shared with a box yet"},
+    {0, "net-alias", NULL},
+    {0, "network-alias", NULL},
+    {0, "no-healthcheck", "health checks are never run"},
+    {0, "oom-kill-disable", NULL},
+    {0, "oom-score-adj", NULL},
+    {0, "pid", "a box is a machine of its own"},
+    {0, "pids-limit", "use --ulimit nproc=NUMBER"},
+    {0, "privileged", "use --cap-add for what the box needs"},
+    {'P', "publish-all", "name each port with -p"},
+    {0, "restart", NULL},
+    {0, "runtime", "see --engine"},
+    {0, "security-opt", NULL},
+    {0, "shm-size", "use --tmpfs /dev/shm:size=SIZE"},
+    {0, "storage-opt", "use --disk-size"},
+    {0, "support-docker", NULL},
+    {0, "sysctl", NULL},
+    {0, "use-api-socket", NULL},
+    {0, "userns", "a box is a machine of its own"},
+    {0, "uts", "a box is a machine of its own"},
+    {'v', "volume", "folders of the host cannot be shared with a box yet"},
+    {0, "volume-driver", NULL},
+    {0, "volumes-from", NULL},
+    {0},
+};
+
+void box_plan_defaults(void *data)
+{
+        struct box_plan *plan = data;
+        plan->stop_timeout_ms = -1;
+        plan->pull = "missing";
+}
+
+int box_plan_check(void *data, struct error *err)
+{
+        struct box_plan *plan = data;
+        int signal;
+        if (plan->operands.items[0][0] == '\0')
+                return error_set(err, -EINVAL, "the name of the image is empty");
+        if (plan->network != NULL && strcmp(plan->network, "bridge") == 0)
+                plan->network = "default"; /* docker's name for it */
+        if (plan->network != NULL && strcmp(plan->network, "default") != 0 &&
+            strcmp(plan->network, "none") != 0)
+                return error_set(err, -ENOTSUP, "--network %s is not supported: use default or none",
+                                 plan->network);
+        if (plan->cpus > UINT32_MAX)
+                return error_set(err, -EINVAL, "invalid value '%lld' for --cpus: too many",
+                                 (long long)plan->cpus);
+        if (plan->stop_signal != NULL && value_signal(plan->stop_signal, &signal) < 0)
+                return error_set(err, -EINVAL, "invalid value '%s' for --stop-signal: not a signal",
+                                 plan->stop_signal);
+        if (plan->kernel != NULL && !text_is_utf8(plan->kernel))
+                return error_set(err, -EINVAL, "the value of --kernel is not UTF-8 text");
+        return env_fill(&plan->environment, &plan->env_files, &plan->env, err);
+}
+
+void box_plan_done(void *data)
+{
+        struct box_plan *plan = data;
+        env_done(&plan->environment);
+}
+
+static enum boxlet_pull pull_policy(const char *name)
+{
+        if (strcmp(name, "always") == 0)
+                return BOXLET_PULL_ALWAYS;
+        return strcmp(name, "never") == 0 ? BOXLET_PULL_NEVER : BOXLET_PULL_MISSING;
+}
+
+void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options *ret_options)
+{
+        struct boxlet_box_options options = BOXLET_BOX_OPTIONS_INIT;
+        options.image = plan->operands.items[0];
+        options.command = plan->operands.count > 1 ? plan->operands.items + 1 : NULL;
+        options.name = plan->name;
+        options.entrypoint = plan->entrypoint;
+        options.env = (const char *const *)plan->environment.strings;
+        options.user = plan->user;
+        options.working_dir = plan->working_dir;
+        options.hostname = plan->hostname;
+        options.publish = plan->publish.items;
+        options.network = plan->network;
+        options.cpus = (uint32_t)plan->cpus;
+        options.memory_bytes = plan->memory;
+        options.disk_bytes = plan->disk;
+        options.engine = plan->engine;
+        options.kernel = plan->kernel;
+        options.tmpfs = plan->tmpfs.items;
+        options.ulimits = plan->ulimits.items;
+        options.cap_add = plan->cap_add.items;
+        options.cap_drop = plan->cap_drop.items;
+        options.labels = plan->labels.items;
+        options.stop_signal = plan->stop_signal;
+        options.stop_timeout_ms = plan->stop_timeout_ms;
+        options.terminal = plan->terminal;
+        options.stdin_open = plan->interactive;
+        options.read_only = plan->read_only;
+        options.init = plan->init;
+        options.auto_remove = plan->auto_remove;
+        options.pull = pull_policy(plan->pull);
+        *ret_options = options;
+}
+
+int box_plan_create(struct cli *cli, const struct box_plan *plan, struct boxlet_box **ret_box,
+                    struct boxlet_error *error)
+{
+        struct boxlet_box_options options;
+        struct progress progress;
+        box_plan_options_for(plan, &options);
+        progress_begin(&progress, cli, plan->quiet);
+        options.progress = progress_event;
+        options.progress_data = &progress;
+        int r = boxlet_box_create(cli->boxlet, &options, ret_box, error);
+        progress_end(&progress);
+        return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_BOX_PLAN_H
+#define CLI_BOX_PLAN_H
+
+/* What `run` and `create` have in common: everything that makes a box. */
+#include "cli/cli.h"
+#include "cli/env.h"
+
+struct box_plan {
+        struct text_list operands;
+        const char *name, *entrypoint, *hostname, *user, *working_dir;
+        const char *network, *engine, *kernel, *pull, *platform, *stop_signal;
+        struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels;
+        int64_t cpus, stop_timeout_ms;
+        uint64_t memory, disk;
+        bool terminal, interactive, read_only, init, auto_remove, quiet;
+        struct env environment; /* made by box_plan_check() */
+};
+
+extern const struct cli_option box_plan_options[];
+extern const struct refused_option box_plan_refused[];
+
+void box_plan_defaults(void *plan);
+int box_plan_check(void *plan, struct error *err);
+void box_plan_done(void *plan);
+
+/* The options for the library; they borrow from the plan. */
+void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options *ret_options);
+
+/* Makes the box, pulling its image with progress if need be. */
+int box_plan_create(struct cli *cli, const struct box_plan *plan, struct boxlet_box **ret_box,
+                    struct boxlet_error *error);
+
+#endif

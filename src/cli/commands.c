@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of subcommands, and docker's commands that are refused with a reason. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+const struct command *const cli_commands[] = {
+    &command_run,  &command_create,  &command_start,      &command_exec,   &command_attach,
+    &command_wait, &command_ls,      &command_stop,       &command_kill,   &command_rm,
+    &command_logs, &command_inspect, &command_pull,       &command_images, &command_rmi,
+    &command_tag,  &command_load,    &command_save,       &command_import, &command_image,
+    &command_info, &command_version, &command_completion, &command_help,   NULL,
+};
+
+const struct refused_command cli_refused_commands[] = {
+    {"build", "build the image elsewhere, then 'boxlet load' or 'boxlet import'"},
+    {"builder", NULL},
+    {"buildx", NULL},
+    {"commit", NULL},
+    {"compose", NULL},
+    {"container", "use the command without 'container'"},
+    {"context", NULL},
+    {"cp", "use 'boxlet exec -i BOX tar -x' with a tar on stdin"},
+    {"diff", NULL},
+    {"events", NULL},
+    {"export", NULL},
+    {"history", NULL},
+    {"login", "credentials are read from ~/.docker/config.json and its credential helpers"},
+    {"logout", "credentials are read from ~/.docker/config.json and its credential helpers"},
+    {"network", "every box has a network of its own; see -p and --network of 'boxlet run'"},
+    {"pause", NULL},
+    {"port", "see the column PORTS of 'boxlet ls'"},
+    {"push", NULL},
+    {"rename", NULL},
+    {"restart", "use 'boxlet stop BOX && boxlet start BOX'"},
+    {"search", NULL},
+    {"stats", NULL},
+    {"swarm", NULL},
+    {"system", "see 'boxlet info' and 'boxlet image prune'"},
+    {"top", "use 'boxlet exec BOX ps'"},
+    {"unpause", NULL},
+    {"update", NULL},
+    {"volume", "volumes that an image declares lie on the box's own disk"},
+    {NULL, NULL},
+};
+
+const struct command *cli_find_command(const struct command *const *commands, const char *name)
+{
+        for (; *commands != NULL; commands++) {
+                if (strcmp((*commands)->name, name) == 0)
+                        return *commands;
+                if ((*commands)->alias != NULL && strcmp((*commands)->alias, name) == 0)
+                        return *commands;
+        }
+        return NULL;
+}

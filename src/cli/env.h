@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_ENV_H
+#define CLI_ENV_H
+
+#include "base/error.h"
+#include "cli/text.h"
+
+#include <stddef.h>
+
+/* The environment given by --env-file (first) and -e (over it). strings is NULL-terminated; each
+ * "NAME=value", no name twice. */
+struct env {
+        char **strings;
+        size_t count;
+};
+
+/* "NAME=value", or "NAME" for the caller's own value (nothing, if it has none). */
+int env_add(struct env *env, const char *text, struct error *err);
+
+/* The text of a file of such lines; what names it in messages. The text is changed while it is read. */
+int env_add_lines(struct env *env, char *text, size_t size, const char *what, struct error *err);
+
+/* Files ("-" is stdin), then assignments. */
+int env_fill(struct env *env, const struct text_list *files, const struct text_list *assignments,
+             struct error *err);
+void env_done(struct env *env);
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a command line to the calls of the library, and back to output and exit code. */
+#include "harness.h"
+
+#include "fake-boxlet.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void expect_calls(const char *calls)
+{
+        if (strcmp(fake.calls, calls) != 0)
+                fail_msg("calls were:\n%s\nnot:\n%s\nstderr: %s", fake.calls, calls, fake_stderr);
+}
+
+static void run_fills_the_options(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.exit_code = 42;
+        assert_int_equal(fake_run("run --rm --name web -e A=1 -e A=2 -p 8080:80 -p 53/udp -m 1g --cpus=4 "
+                                  "--disk-size 20g -u 1000:50 -w /tmp "
+                                  "-h host --network none --engine qemu --kernel /k --entrypoint /e --tmpfs "
+                                  "/run --ulimit nofile=10 "
+                                  "--cap-add NET_ADMIN --cap-drop ALL --label a=b --stop-signal INT "
+                                  "--stop-timeout 3 --read-only --init "
+                                  "--pull never --platform linux/amd64 -i alpine:3 ls -l --all < nothing"),
+                         42);
+        expect_calls("create image=alpine:3\n name=web\n command[0]=ls\n command[1]=-l\n command[2]=--all\n "
+                     "command[3]=<\n "
+                     "command[4]=nothing\n entrypoint=/e\n env[0]=A=2\n user=1000:50\n working_dir=/tmp\n "
+                     "hostname=host\n "
+                     "publish[0]=8080:80\n publish[1]=53/udp\n network=none\n cpus=4\n memory=1073741824\n "
+                     "disk=21474836480\n engine=qemu\n kernel=/k\n tmpfs[0]=/run\n ulimit[0]=nofile=10\n "
+                     "cap_add[0]=NET_ADMIN\n cap_drop[0]=ALL\n label[0]=a=b\n stop_signal=INT\n "
+                     "stop_timeout=3000\n stdin=1\n "
+                     "read_only=1\n init=1\n auto_remove=1\n pull=2\nstart  14\nfree ended\n");
+}
+
+static void run_defaults_are_left_to_the_library(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("run --network bridge alpine"), 0);
+        expect_calls("create image=alpine\n network=default\nstart  12\nfree ended\n");
+        assert_string_equal(fake_stdout, "");
+        assert_string_equal(fake_stderr, "");
+}
+
+static void run_detached_prints_the_id_once_it_runs(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.lives = true;
+        assert_int_equal(fake_run("run -d -t alpine top"), 0);
+        expect_calls("create image=alpine\n command[0]=top\n terminal=1\nstart  1\nfree going\n");
+        assert_string_equal(fake_stdout,
+                            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+        fake_reset();
+        fake.failure = "start 'nosuch': not found";
+        fake.exit_code = 127;
+        assert_int_equal(fake_run("run -d alpine nosuch"), 127);
+        assert_string_equal(fake_stdout, "");
+        assert_string_equal(fake_stderr, "boxlet: run: start 'nosuch': not found\n");
+}
+
+static void a_failure_of_boxlet_is_told_with_its_code(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.failure = "boot the machine: the guest panicked\n\033[31mlast line of the console";
+        fake.exit_code = 125;
+        assert_int_equal(fake_run("run alpine"), 125);
+        assert_string_equal(
+            fake_stderr,
+            "boxlet: run: boot the machine: the guest panicked\n?[31mlast line of the console\n");
+}
+
+static void misuse_has_one_line_and_a_hint(void **state)
+{
+        static const struct {
+                const char *words;
+                int code;
+                const char *text;
+        } table[] = {
+            {"run", 125,
+             "boxlet: run: needs at least 1 argument: IMAGE [COMMAND [ARG...]]\nsee 'boxlet run --help'\n"},
+            {"run --foo a", 125, "boxlet: run: unknown option '--foo'\nsee 'boxlet run --help'\n"},
+            {"run -v /a:/b a", 125,
+             "boxlet: run: -v is not supported: folders of the host cannot be shared with a box yet\nsee "
+             "'boxlet run --help'\n"},
+            {"run --network host a", 125,
+             "boxlet: run: --network host is not supported: use default or none\nsee 'boxlet run --help'\n"},
+            {"run --privileged a", 125,
+             "boxlet: run: --privileged is not supported: use --cap-add for what the box needs\nsee 'boxlet "
+             "run --help'\n"},
+            {"run --cpus 1.5 a", 125,
+             "boxlet: run: invalid value '1.5' for --cpus: not a whole number\nsee 'boxlet run --help'\n"},
+            {"run --detach-keys ctrl-1 a", 125,
+             "boxlet: run: invalid value 'ctrl-1' for --detach-keys: not a list such as ctrl-p,ctrl-q\nsee "
+             "'boxlet run "
+             "--help'\n"},
+            {"run -e =x a", 125,
+             "boxlet: run: invalid environment variable '=x': the name is missing\nsee 'boxlet run "
+             "--help'\n"},
+            {"run -it a", 125,
+             "boxlet: run: the input device is not a TTY: leave out -t, or -i\nsee 'boxlet run --help'\n"},
+            {"exec box", 125,
+             "boxlet: exec: needs at least 2 arguments: BOX COMMAND [ARG...]\nsee 'boxlet exec --help'\n"},
+            {"ls x", 2, "boxlet: ls: takes no argument, but got 'x'\nsee 'boxlet ls --help'\n"},
+            {"rnu", 2, "boxlet: unknown command 'rnu', did you mean 'run'?\nsee 'boxlet --help'\n"},
+            {"frobnicate", 2, "boxlet: unknown command 'frobnicate'\nsee 'boxlet --help'\n"},
+            {"--foo", 2, "boxlet: unknown option '--foo'\nsee 'boxlet --help'\n"},
+            {"build .", 2,
+             "boxlet: 'build' is not supported: build the image elsewhere, then 'boxlet load' or 'boxlet "
+             "import'\n"},
+            {"image lss", 2,
+             "boxlet: image: unknown command 'lss', did you mean 'ls'?\nsee 'boxlet image --help'\n"},
+            {"image prune", 2,
+             "boxlet: image prune: there is no terminal to ask on: use -f\nsee 'boxlet image prune "
+             "--help'\n"},
+            {"inspect -f {{range}} x", 2,
+             "boxlet: inspect: --format with '{{range}}' is not supported: use {{.Member.Member}} or {{json "
+             ".Member}}\nsee 'boxlet inspect --help'\n"},
+            {"help nosuch", 1, "boxlet: help: there is no command 'nosuch'\n"},
+        };
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        (void)state;
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        (void)close(null);
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                fake_reset();
+                int code = fake_run(table[i].words);
+                if (code != table[i].code || strcmp(fake_stderr, table[i].text) != 0)
+                        fail_msg("%s: %d\n%s", table[i].words, code, fake_stderr);
+                assert_string_equal(fake_stdout, "");
+                assert_string_equal(fake.calls, "");
+        }
+}
+
+static void exec_fills_the_options(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.exit_code = 3;
+        assert_int_equal(setenv("PASSED_ON", "yes", 1), 0);
+        assert_int_equal(
+            fake_run("exec -u root -w / -e PASSED_ON -e NOT_THERE_AT_ALL --timeout 1m30s box sh -c true"), 3);
+        expect_calls(
+            "exec box\n command[0]=sh\n command[1]=-c\n command[2]=true\n env[0]=PASSED_ON=yes\n user=root\n "
+            "working_dir=/\n timeout=90000\nfree ended\n");
+        fake_reset();
+        assert_int_equal(fake_run("exec -dt box sleep 5"), 0);
+        expect_calls("exec box\n command[0]=sleep\n command[1]=5\n terminal=1\n detached=1\nfree going\n");
+        fake_reset();
+        fake.missing = true;
+        assert_int_equal(fake_run("exec box true"), 125);
+        assert_string_equal(fake_stderr, "boxlet: exec: there is no box 'box'\n");
+}
+
+static void several_boxes_are_all_tried(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("stop -t 2 a b"), 0);
+        expect_calls("stop a 2000\nstop b 2000\n");
+        assert_string_equal(fake_stdout, "a\nb\n");
+        fake_reset();
+        assert_int_equal(fake_run("kill -s USR1 a"), 0);
+        expect_calls("kill a 10\n");
+        fake_reset();
+        assert_int_equal(fake_run("rm -f a"), 0);
+        expect_calls("rm a 1\n");
+        fake_reset();
+        fake.missing = true;
+        assert_int_equal(fake_run("rm a b"), 1);
+        assert_string_equal(fake_stderr,
+                            "boxlet: rm: there is no box 'a'\nboxlet: rm: there is no box 'b'\n");
+        assert_int_equal(fake_run("rm -f a"), 0);
+        assert_string_equal(fake_stderr, "");
+}
+
+static void start_attach_and_wait(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.lives = true;
+        assert_int_equal(fake_run("start a b"), 0);
+        assert_string_equal(fake_stdout, "a\nb\n");
+        fake_reset();
+        fake.exit_code = 5;
+        assert_int_equal(fake_run("start -a a"), 5);
+        expect_calls("start a 13\nfree ended\n");
+        fake_reset();
+        fake.exit_code = 6;
+        fake.state = "exited";
+        assert_int_equal(fake_run("wait a"), 0);
+        assert_string_equal(fake_stdout, "6\n");
+        assert_int_equal(fake_run("attach a"), 125);
+        assert_string_equal(fake_stderr, "boxlet: attach: box 'a' is not running\n");
+        fake.state = "running";
+        assert_int_equal(fake_run("attach --no-stdin a"), 6);
+}
+
+static void logs_are_bytes_with_times_on_demand(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("logs -n 5 --since 100 -f box"), 0);
+        expect_calls("logs box since=100000000000 tail=5 follow=1\n");
+        assert_string_equal(fake_stdout, "one\ntwo more\n");
+        assert_string_equal(fake_stderr, "bad\n");
+        assert_int_equal(fake_run("logs -t box"), 0);
+        assert_string_equal(fake_stdout,
+                            "1970-01-01T00:00:01.000000000Z one\n1970-01-01T00:00:01.000000000Z two more\n");
+        assert_string_equal(fake_stderr, "1970-01-01T00:00:03.000000000Z bad\n");
+}
+
+static void listings_have_dockers_columns(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.list = "[{\"Id\":\"0123456789abcdef\",\"Names\":[\"web\"],\"Image\":\"al\\u001bpine\","
+                    "\"Command\":\"sh -c 'a very "
+                    "long command'\",\"Created\":0,\"State\":\"running\",\"Status\":\"Up 2 "
+                    "hours\",\"Ports\":[{\"IP\":\"::1\","
+                    "\"PublicPort\":8080,\"PrivatePort\":80,\"Type\":\"tcp\"},{\"PrivatePort\":53,\"Type\":"
+                    "\"udp\"}]}]";
+        assert_int_equal(fake_run("ps -a"), 0);
+        expect_calls("list 1\n");
+        char *second = strchr(fake_stdout, '\n') + 1;
+        assert_int_equal(strncmp(fake_stdout, "BOX ID         IMAGE     COMMAND ", 33), 0);
+        assert_int_equal(strncmp(second, "0123456789ab   al?pine   \"sh -c 'a very long \xe2\x80\xa6\"   ",
+                                 52),
+                         0);
+        assert_non_null(strstr(second, " years ago   Up 2 hours   [::1]:8080->80/tcp, 53/udp   web\n"));
+        assert_int_equal(fake_run("ls -q --no-trunc"), 0);
+        assert_string_equal(fake_stdout, "0123456789abcdef\n");
+        fake.list = "[]";
+        assert_int_equal(fake_run("ls --format json"), 0);
+        assert_string_equal(fake_stdout, "[]\n");
+        fake.list = "not json";
+        assert_int_equal(fake_run("ls"), 1);
+}
+
+static void images_have_dockers_columns(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("images"), 0);
+        assert_string_equal(fake_stdout,
+                            "REPOSITORY                TAG      IMAGE ID       CREATED   SIZE\n"
+                            "alpine                    3.19     0123456789ab   N/A       7.05MB\n"
+                            "localhost:5000/team/app   <none>   0123456789ab   N/A       7.05MB\n"
+                            "<none>                    <none>   0123456789ab   N/A       7.05MB\n");
+        assert_int_equal(fake_run("images -q --no-trunc alpine"), 0);
+        assert_string_equal(fake_stdout, "sha256:0123456789abcdef0123\n");
+        assert_int_equal(fake_run("image ls --digests docker.io/library/alpine:3.19"), 0);
+        assert_non_null(strstr(fake_stdout, "sha256:feed"));
+        assert_int_equal(fake_run("images --format json alpine"), 0);
+        assert_non_null(strstr(fake_stdout, "\"Labels\": {\n            \"a\": \"b\"\n        }"));
+}
+
+static void image_commands_reach_the_library(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("pull -q --platform linux/arm64 alpine"), 0);
+        expect_calls("pull alpine\n platform=linux/arm64\n");
+        assert_string_equal(fake_stdout, "docker.io/library/alpine:3.19\n");
+        assert_string_equal(fake_stderr, "");
+        assert_int_equal(fake_run("pull alpine"), 0);
+        assert_string_equal(fake_stdout, "Digest: sha256:feed\ndocker.io/library/alpine:3.19\n");
+        assert_string_equal(fake_stderr, "aaaabbbbcccc: 10B\n");
+        fake_reset();
+        assert_int_equal(fake_run("load -i /dev/null"), 0);
+        expect_calls("load fd\n");
+        assert_string_equal(fake_stdout, "Loaded image: docker.io/library/a:1\nLoaded image ID: sha256:12\n");
+        fake_reset();
+        const char *const import[] = {"import", "-c",   "CMD [\"sh\"]", "--change",
+                                      "USER 1", "/tmp", "name:1",       NULL};
+        assert_int_equal(fake_run_words(import), 0);
+        expect_calls("import /tmp\n reference=name:1\n change[0]=CMD [\"sh\"]\n change[1]=USER 1\n");
+        assert_string_equal(fake_stdout, "sha256:0123\n");
+        fake_reset();
+        assert_int_equal(fake_run("tag a b"), 0);
+        assert_int_equal(fake_run("rmi -f a"), 0);
+        assert_int_equal(fake_run("image prune -af"), 0);
+        expect_calls("tag a b\nrmi a 1\nprune 1\n");
+        assert_string_equal(fake_stdout, "Total reclaimed space: 1.5MB\n");
+}
+
+static void save_leaves_no_half_file(void **state)
+{
+        char path[512], words[600];
+        const char *folder = unit_folder(NULL);
+        (void)state;
+        (void)snprintf(path, sizeof(path), "%s/a.tar", folder);
+        (void)snprintf(words, sizeof(words), "save --format oci-archive -o %s one two", path);
+        fake_reset();
+        fake.failure = "write the archive: no space left on device";
+        assert_int_equal(fake_run(words), 1);
+        assert_string_equal(fake_stderr, "boxlet: save: write the archive: no space left on device\n");
+        assert_int_equal(access(path, F_OK), -1);
+        fake_reset();
+        assert_int_equal(fake_run(words), 0);
+        expect_calls("save oci-archive 2\n image[0]=one\n image[1]=two\n");
+        assert_int_equal(access(path, F_OK), 0);
+        (void)unlink(path);
+}
+
+static void inspect_prints_one_array_or_a_format(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.inspect =
+            "{\"Id\":\"x\",\"State\":{\"Status\":\"running\",\"Pid\":7},\"Config\":{\"Env\":[\"A=1\"]}}";
+        assert_int_equal(fake_run("inspect a b"), 0);
+        assert_non_null(strstr(fake_stdout, "[\n    {\n        \"Id\": \"x\""));
+        const char *const format[] = {"inspect", "-f",
+                                      "{{.State.Status}}/{{ .State.Pid }} {{json .Config.Env}}", "a", NULL};
+        assert_int_equal(fake_run_words(format), 0);
+        assert_string_equal(fake_stdout, "running/7 [\"A=1\"]\n");
+        assert_int_equal(fake_run("inspect -f {{.Nope}} a"), 1);
+        fake.missing = true;
+        assert_int_equal(fake_run("inspect a"), 1);
+        assert_string_equal(fake_stderr, "boxlet: inspect: there is no box or image 'a'\n");
+        assert_string_equal(fake_stdout, "[]\n");
+}
+
+static void info_version_and_help(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("version"), 0);
+        assert_string_equal(fake_stdout, "boxlet 9.8.7\n");
+        assert_int_equal(fake_run("--version"), 0);
+        assert_string_equal(fake_stdout, "boxlet 9.8.7\n");
+        assert_int_equal(fake_run("info"), 0);
+        assert_string_equal(fake_stdout, "Version: 9.8.7\nEngines:\n  qemu:\n    Usable: true\n");
+        assert_int_equal(fake_run("--help"), 0);
+        assert_non_null(strstr(fake_stdout, "\n  ls, ps"));
+        assert_int_equal(fake_run("help run"), 0);
+        assert_non_null(strstr(fake_stdout, "Usage: boxlet run [OPTION...] IMAGE [COMMAND [ARG...]]\n"));
+        assert_int_equal(fake_run("run --name x --help"), 0);
+        assert_non_null(strstr(fake_stdout, "  -m, --memory SIZE"));
+        assert_string_equal(fake.calls, "");
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(run_fills_the_options),
+    cmocka_unit_test(run_defaults_are_left_to_the_library),
+    cmocka_unit_test(run_detached_prints_the_id_once_it_runs),
+    cmocka_unit_test(a_failure_of_boxlet_is_told_with_its_code),
+    cmocka_unit_test(misuse_has_one_line_and_a_hint),
+    cmocka_unit_test(exec_fills_the_options),
+    cmocka_unit_test(several_boxes_are_all_tried),
+    cmocka_unit_test(start_attach_and_wait),
+    cmocka_unit_test(logs_are_bytes_with_times_on_demand),
+    cmocka_unit_test(listings_have_dockers_columns),
+    cmocka_unit_test(images_have_dockers_columns),
+    cmocka_unit_test(image_commands_reach_the_library),
+    cmocka_unit_test(save_leaves_no_half_file),
+    cmocka_unit_test(inspect_prints_one_array_or_a_format),
+    cmocka_unit_test(info_version_and_help),
+};
+
+UNIT_TEST_MAIN(cases)
