@@ -76,7 +76,7 @@ int source_open_folder(const char *path, struct source **ret_source, struct erro
         return new_source(fd, true, ret_source, err);
 }
 
-void source_free(struct source *s)
+void image_source_free(struct source *s)
 {
         if (s == NULL)
                 return;

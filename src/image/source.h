@@ -14,11 +14,11 @@ struct source;
 int source_open_folder(const char *path, struct source **ret_source, struct error *err);
 int source_open_archive(struct image_store *store, int fd, const struct image_observer *observer,
                         struct source **ret_source, struct error *err);
-void source_free(struct source *s);
+void image_source_free(struct source *s);
 
 static inline void cleanup_source_p(struct source **s)
 {
-        source_free(*s);
+        image_source_free(*s);
 }
 #define cleanup_source __attribute__((cleanup(cleanup_source_p)))
 
