@@ -96,6 +96,13 @@ static _Noreturn void child_main(const struct process_plan *plan, int report_fd,
                 if (getppid() != parent)
                         _exit(127); /* it is dead already */
         }
+        if (plan->detached) {
+                pid_t pid = _Fork(); /* glibc's async-signal-safe fork */
+                if (pid < 0)
+                        child_fail(report_fd, "fork for");
+                if (pid > 0)
+                        _exit(0);
+        }
         if (plan->new_session && setsid() < 0)
                 child_fail(report_fd, "make session");
         if (plan->working_dir_fd >= 0 && fchdir(plan->working_dir_fd) < 0)
@@ -105,6 +112,13 @@ static _Noreturn void child_main(const struct process_plan *plan, int report_fd,
         (void)execvpe(plan->path, (char *const *)plan->argv,
                       plan->environ != NULL ? (char *const *)plan->environ : environ);
         child_fail(report, "execute");
+}
+
+/* __WALL: the intermediate of a detached program has no exit signal. */
+static void reap(pid_t pid)
+{
+        while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+                ;
 }
 
 int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidfd, struct error *err)
@@ -120,7 +134,9 @@ int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
         sigset_t all, before;
         (void)sigfillset(&all);
         (void)sigprocmask(SIG_SETMASK, &all, &before); /* no handler of ours may run in the child */
-        pid_t pid = fork();
+        /* without an exit signal the intermediate is invisible to the caller's SIGCHLD handler and
+         * waitpid(-1) */
+        pid_t pid = plan->detached ? (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL) : fork();
         if (pid == 0)
                 child_main(plan, report_write, parent);
         int fork_errno = errno;
@@ -132,6 +148,12 @@ int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
         int pidfd_errno = errno;
         struct child_failure failure;
         ssize_t n = fd_read_full(report_read, &failure, sizeof(failure));
+        if (n == 0 && plan->detached) {
+                reap(pid);
+                *ret_pid = 0;
+                *ret_pidfd = -1;
+                return 0;
+        }
         if (n == 0 && pidfd >= 0) {
                 *ret_pid = pid;
                 *ret_pidfd = take_fd(&pidfd);
@@ -139,8 +161,7 @@ int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
         }
         if (n == 0)
                 (void)kill(pid, SIGKILL); /* not reaped yet: the pid is still its */
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
+        reap(pid);
         if (n == 0)
                 return error_errno(err, -pidfd_errno, "watch '%s'", plan->path);
         if (n != (ssize_t)sizeof(failure))

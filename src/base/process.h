@@ -24,12 +24,13 @@ struct process_plan {
         bool new_session; /* setsid() */
         int parent_death_signal; /* 0: none; else the child gets it when the thread that made it ends */
         int working_dir_fd;      /* -1: stay */
+        bool detached;           /* made by an intermediate that ends at once: no child of ours, no SIGCHLD */
 };
 
 /*
  * Starts a program. Signal mask and handlers are the defaults in the child. Returns 0 with its pid and a
  * pidfd (close-on-exec, the caller's); a program that cannot be executed is an error here, not an exit code
- * later.
+ * later. A detached one gives pid 0 and pidfd -1: it is nobody's to wait for.
  */
 int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidfd, struct error *err);
 

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing boxes, and finishing what a killed process left half done. The order makes each crash harmless:
+ *
+ *     create:  folder with held lock -> disk -> record            killed: a folder without a record, lock
+ * free remove:  rename folder to .trash-<id> -> record -> files     killed: a record without folder, or trash
+ *     --rm:    the monitor removes the folder, lock held           then: a record without a folder
+ *
+ * So a record counts only with its folder, a folder only with its record, and trash never.
+ */
+#include "runtime/collect.h"
+
+#include "base/path.h"
+#include "runtime/life.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define TRASH   ".trash-"
+#define YOUNG_S 10 /* a folder younger than this may be one that is just being made */
+
+int collect_remove(struct boxlet *b, const char *id, struct error *err)
+{
+        char trash[sizeof(TRASH) + STATE_ID_LENGTH];
+        (void)snprintf(trash, sizeof(trash), TRASH "%s", id);
+        if (renameat(b->boxes_fd, id, b->boxes_fd, trash) < 0 && errno != ENOENT) {
+                /* a trash folder of that id is there already: its remover was killed */
+                int r = -errno;
+                if (r != -ENOTEMPTY && r != -EEXIST)
+                        return error_errno(err, r, "remove box %.12s", id);
+                r = path_remove_all_at(b->boxes_fd, id);
+                if (r < 0)
+                        return error_errno(err, r, "remove box %.12s", id);
+        }
+        int r = state_delete(b->state, id, err);
+        if (r < 0)
+                return r;
+        r = path_remove_all_at(b->boxes_fd, trash);
+        return r < 0 ? error_errno(err, r, "remove the files of box %.12s", id) : 0;
+}
+
+/* Removes the box if nobody holds its lock. */
+static void remove_if_free(struct boxlet *b, const char *id, bool (*still)(struct boxlet *, const char *))
+{
+        cleanup_fd int box_fd = -1;
+        cleanup_fd int lock_fd = -1;
+        struct error ignored = ERROR_INIT;
+        if (box_open_folder(b, id, &box_fd, &ignored) < 0)
+                return;
+        int r = life_take(box_fd, &lock_fd, &ignored);
+        if (r == -EBUSY)
+                return;
+        if (still(b, id))
+                (void)collect_remove(b, id, &ignored); /* the next call tries again */
+}
+
+static bool has_no_record(struct boxlet *b, const char *id)
+{
+        cleanup_state_box struct state_box record = {0};
+        struct error ignored = ERROR_INIT;
+        return state_find(b->state, id, &record, &ignored) == -ENOENT;
+}
+
+static bool is_to_go(struct boxlet *b, const char *id)
+{
+        cleanup_state_box struct state_box record = {0};
+        struct error ignored = ERROR_INIT;
+        return state_find(b->state, id, &record, &ignored) == 0 && record.auto_remove &&
+               record.started_ns != 0;
+}
+
+static void look_at_record(struct boxlet *b, const struct state_box *record)
+{
+        struct stat st;
+        struct error ignored = ERROR_INIT;
+        if (fstatat(b->boxes_fd, record->id, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                (void)state_delete(b->state, record->id, &ignored); /* the next call tries again */
+        else if (record->auto_remove && record->started_ns != 0)
+                remove_if_free(b, record->id, is_to_go);
+}
+
+static void look_at_folder(struct boxlet *b, const char *name)
+{
+        struct stat st;
+        if (strncmp(name, TRASH, strlen(TRASH)) == 0) {
+                (void)path_remove_all_at(b->boxes_fd, name); /* the next call tries again */
+                return;
+        }
+        if (strlen(name) != STATE_ID_LENGTH || strspn(name, "0123456789abcdef") != STATE_ID_LENGTH ||
+            !has_no_record(b, name))
+                return;
+        if (fstatat(b->boxes_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_ctime >= YOUNG_S)
+                remove_if_free(b, name, has_no_record);
+}
+
+void collect(struct boxlet *b)
+{
+        struct state_box *boxes;
+        size_t count;
+        struct error ignored = ERROR_INIT;
+        if (state_list(b->state, &boxes, &count, &ignored) == 0) {
+                for (size_t i = 0; i < count; i++)
+                        look_at_record(b, &boxes[i]);
+                state_list_free(boxes, count);
+        }
+        int fd = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        cleanup_dir DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+        if (folder == NULL) {
+                close_fd(&fd);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+                look_at_folder(b, entry->d_name);
+}

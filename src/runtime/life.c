@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lock is flock(2) on an open file description which the monitor inherits from the starter: from the
+ * moment the starter has it until the monitor is gone, it is held without a gap, and the kernel lets it go
+ * whatever kills the holder.
+ *
+ * Looking must not get in a starter's way: who looks takes the lock shared for a moment; a starter that is
+ * refused the exclusive lock but gets the shared one has met only lookers, and tries again. Two starters: one
+ * gets it exclusively, the other does not even get it shared.
+ *
+ * A removed box: whoever takes the lock looks whether the locked file still has a name (st_nlink), because
+ * the monitor of an auto-removed box unlinks it while holding it.
+ */
+#include "runtime/life.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define LOCK_NAME      "lock"
+#define STATE_NAME     "state.json"
+#define STATE_SIZE_MAX (1U << 20)
+#define TAKE_TRIES     200
+
+int life_create(int box_fd, struct error *err)
+{
+        cleanup_fd int fd =
+            openat(box_fd, LOCK_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return fd < 0 ? error_errno(err, -errno, "make the lock of the box") : 0;
+}
+
+/* 1 when taken, 0 when another holds it, -errno. */
+static int try_lock(int fd, int kind)
+{
+        int r;
+        do {
+                r = flock(fd, kind | LOCK_NB);
+        } while (r < 0 && errno == EINTR);
+        if (r == 0)
+                return 1;
+        return errno == EWOULDBLOCK ? 0 : -errno;
+}
+
+static void nap(void)
+{
+        struct timespec time = {.tv_nsec = 500000};
+        (void)nanosleep(&time,
+                        NULL); /* a looker holds the lock for microseconds; there is no event to wait for */
+}
+
+int life_take(int box_fd, int *ret_lock_fd, struct error *err)
+{
+        struct stat st;
+        cleanup_fd int fd = openat(box_fd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return error_errno(err, -errno, "open the lock of the box");
+        int r = 0;
+        for (int i = 0; i < TAKE_TRIES && r == 0; i++) {
+                r = try_lock(fd, LOCK_EX);
+                if (r != 0)
+                        break;
+                r = try_lock(fd, LOCK_SH);
+                if (r == 0)
+                        return error_set(err, -EBUSY, "the box is running");
+                if (r > 0) {
+                        (void)flock(fd, LOCK_UN); /* it is ours: cannot fail */
+                        nap();
+                        r = 0;
+                }
+        }
+        if (r < 0)
+                return error_errno(err, r, "lock the box");
+        if (r == 0)
+                return error_set(err, -EBUSY, "lock the box: others look at it without end");
+        if (fstat(fd, &st) < 0)
+                return error_errno(err, -errno, "lock the box");
+        if (st.st_nlink == 0)
+                return error_set(err, -ENOENT, "the box was removed");
+        *ret_lock_fd = take_fd(&fd);
+        return 0;
+}
+
+bool life_is_held(int box_fd)
+{
+        cleanup_fd int fd = openat(box_fd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        return fd >= 0 && try_lock(fd, LOCK_SH) == 0; /* the descriptor's end lets it go again */
+}
+
+const char *life_name(enum life life)
+{
+        static const char *const names[] = {"created", "running", "exited", "dead"};
+        return names[life];
+}
+
+static json_t *read_state(int box_fd)
+{
+        cleanup_free char *text = NULL;
+        size_t size;
+        json_t *json = NULL;
+        struct error err = ERROR_INIT;
+        if (path_read_at(box_fd, STATE_NAME, STATE_SIZE_MAX, &text, &size) < 0 ||
+            json_parse(text, size, STATE_NAME, &json, &err) < 0)
+                return NULL;
+        if (!json_is_object(json)) {
+                json_decref(json);
+                return NULL;
+        }
+        return json;
+}
+
+static bool has_ended(const json_t *state, int *ret_exit_code)
+{
+        const char *text;
+        int64_t code;
+        struct error err = ERROR_INIT;
+        if (json_get_string(state, "state", &text, &err) < 0 ||
+            (strcmp(text, "exited") != 0 && strcmp(text, "failed") != 0))
+                return false;
+        bool has_code = json_get_integer(state, "exit_code", 0, 255, &code, &err) == 0;
+        *ret_exit_code = has_code ? (int)code : 125;
+        return true;
+}
+
+void life_read(int box_fd, bool was_started, struct life_report *ret_report)
+{
+        struct life_report report = {.exit_code = -1};
+        /* the lock first: a state read after the lock was seen free is the last one */
+        bool held = life_is_held(box_fd);
+        report.state = read_state(box_fd);
+        if (held)
+                report.life = LIFE_RUNNING;
+        else if (report.state == NULL)
+                report.life = was_started ? LIFE_DEAD : LIFE_CREATED;
+        else
+                report.life = has_ended(report.state, &report.exit_code) ? LIFE_EXITED : LIFE_DEAD;
+        if (report.life == LIFE_DEAD)
+                report.exit_code = 137;
+        *ret_report = report;
+}
+
+void life_report_done(struct life_report *report)
+{
+        json_decref(report->state);
+        report->state = NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_LIFE_H
+#define RUNTIME_LIFE_H
+
+/*
+ * Whether a box lives, and how it last ended: the flock on boxes/<id>/lock, and state.json beside it. Nothing
+ * here talks to a monitor, so nothing here can hang.
+ */
+#include "base/error.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+
+/* Makes the lock file of a new box. */
+int life_create(int box_fd, struct error *err);
+
+/*
+ * Takes the lock: 0 with the descriptor (close-on-exec), -EBUSY when the box lives or is being started,
+ * -ENOENT when the box is being removed or gone.
+ */
+int life_take(int box_fd, int *ret_lock_fd, struct error *err);
+
+/* Whether the lock is held. */
+bool life_is_held(int box_fd);
+
+enum life { LIFE_CREATED, LIFE_RUNNING, LIFE_EXITED, LIFE_DEAD };
+const char *life_name(enum life life);
+
+/* What is known: the state, and state.json (NULL if there is none, or it cannot be read). */
+struct life_report {
+        enum life life;
+        int exit_code; /* -1 unless LIFE_EXITED, or 137 when LIFE_DEAD */
+        json_t *state;
+};
+void life_read(int box_fd, bool was_started, struct life_report *ret_report);
+void life_report_done(struct life_report *report);
+#define cleanup_life_report __attribute__((cleanup(life_report_done)))
+
+#endif

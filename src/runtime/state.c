@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQLite in WAL mode: readers never wait for a writer, so `ls` cannot hang on somebody's pull or start; a
+ * writer waits for another at most BUSY_MS. synchronous=NORMAL: after a crash of the machine (not of a
+ * process) the last records may be missing, never half there; boxes whose folder and record do not fit
+ * together are put right by collect.c. The last one to leave does not fold the log back (that costs two
+ * fsyncs a command): SQLite does so by itself each 1000 pages.
+ *
+ * Invariants:
+ * 1. Each change is one transaction, begun IMMEDIATE, so it never fails in its middle for want of the lock.
+ * 2. user_version is the schema's version. Upgrades run in one transaction under the lock file
+ * ".schema.lock", one step a version (`migrations`). A version above ours is refused before anything is read.
+ * 3. Text that goes in was checked to be UTF-8 by whoever made it.
+ */
+#include "runtime/state.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define FILE_NAME "boxlet.db"
+#define BUSY_MS   15000
+
+struct state {
+        sqlite3 *db;
+};
+
+/* migrations[v] leads from version v to v + 1. */
+static const char *const migrations[STATE_VERSION] = {
+    "CREATE TABLE boxes("
+    " id TEXT PRIMARY KEY CHECK(length(id) = 64),"
+    " name TEXT NOT NULL UNIQUE,"
+    " image_reference TEXT NOT NULL,"
+    " image_id TEXT NOT NULL,"
+    " image_digest TEXT NOT NULL,"
+    " config TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " started_ns INTEGER NOT NULL DEFAULT 0,"
+    " auto_remove INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX boxes_image ON boxes(image_id);",
+};
+
+static int to_errno(int rc)
+{
+        switch (rc & 0xff) {
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_READONLY:
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_CANTOPEN:
+                return -ENOENT;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EBADMSG;
+        default:
+                return -EIO;
+        }
+}
+
+static int fail(const struct state *s, struct error *err, const char *what)
+{
+        int rc = sqlite3_extended_errcode(s->db);
+        return error_set(err, to_errno(rc), "%s in the database: %s", what, sqlite3_errmsg(s->db));
+}
+
+static int execute(struct state *s, const char *sql, const char *what, struct error *err)
+{
+        return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err, what);
+}
+
+static void finalize_p(sqlite3_stmt **statement)
+{
+        (void)sqlite3_finalize(*statement); /* its error was seen by step */
+}
+#define cleanup_statement __attribute__((cleanup(finalize_p)))
+
+static int prepare(struct state *s, const char *sql, sqlite3_stmt **ret, struct error *err)
+{
+        return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK ? 0
+                                                                          : fail(s, err, "prepare statement");
+}
+
+static int bind_text(struct state *s, sqlite3_stmt *statement, int index, const char *text, struct error *err)
+{
+        int rc = sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+        return rc == SQLITE_OK ? 0 : fail(s, err, "bind value");
+}
+
+static int user_version(struct state *s, int *ret_version, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        int r = prepare(s, "PRAGMA user_version", &statement, err);
+        if (r < 0)
+                return r;
+        if (sqlite3_step(statement) != SQLITE_ROW)
+                return fail(s, err, "read the version");
+        *ret_version = sqlite3_column_int(statement, 0);
+        return 0;
+}
+
+static int too_new(int version, struct error *err)
+{
+        return error_set(
+            err, -EPROTONOSUPPORT,
+            "open database: it was written by a newer boxlet (schema %d, this one knows %d): use that "
+            "version, or another $BOXLET_HOME",
+            version, STATE_VERSION);
+}
+
+static int migrate_from(struct state *s, int version, struct error *err)
+{
+        int r = execute(s, "BEGIN IMMEDIATE", "begin upgrade", err);
+        for (; r == 0 && version < STATE_VERSION; version++)
+                r = execute(s, migrations[version], "upgrade tables", err);
+        if (r == 0) {
+                char sql[48];
+                (void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %d; COMMIT", STATE_VERSION);
+                r = execute(s, sql, "finish upgrade", err);
+        }
+        if (r < 0)
+                (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
+        return r;
+}
+
+/* Makes or upgrades the tables; one process at a time. */
+static int migrate(struct state *s, int home_fd, struct error *err)
+{
+        int version;
+        cleanup_fd int lock = openat(home_fd, ".schema.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (lock < 0 || flock(lock, LOCK_EX) < 0)
+                return error_errno(err, -errno, "lock the database");
+        int r = execute(s, "PRAGMA journal_mode = WAL", "choose the journal", err);
+        if (r == 0)
+                r = user_version(s, &version, err);
+        if (r < 0)
+                return r;
+        if (version > STATE_VERSION)
+                return too_new(version, err);
+        return version == STATE_VERSION ? 0 : migrate_from(s, version, err);
+}
+
+static int set_up(struct state *s, int home_fd, struct error *err)
+{
+        int version, on = 1;
+        (void)sqlite3_busy_timeout(s->db, BUSY_MS); /* cannot fail on an open handle */
+        (void)sqlite3_extended_result_codes(s->db, 1);
+        (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_file_control(s->db, NULL, SQLITE_FCNTL_PERSIST_WAL, &on);
+        int r = user_version(s, &version, err);
+        if (r == 0 && version > STATE_VERSION)
+                r = too_new(version, err);
+        if (r == 0 && version < STATE_VERSION)
+                r = migrate(s, home_fd, err);
+        if (r == 0)
+                r = execute(s, "PRAGMA synchronous = NORMAL", "set up", err);
+        return r;
+}
+
+int state_open(const char *home, int home_fd, struct state **ret_state, struct error *err)
+{
+        cleanup_free char *path = path_join(home, FILE_NAME);
+        struct state *s = calloc(1, sizeof(*s));
+        if (path == NULL || s == NULL) {
+                free(s);
+                return error_set(err, -ENOMEM, "open database: out of memory");
+        }
+        int rc = sqlite3_open_v2(path, &s->db,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+        int r = rc == SQLITE_OK ? set_up(s, home_fd, err)
+                                : error_set(err, to_errno(rc), "open database '%s': %s", path,
+                                            s->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
+        if (r < 0) {
+                if (r == -EBADMSG)
+                        (void)error_wrap(err, "'%s' is damaged", path);
+                state_close(s);
+                return r;
+        }
+        *ret_state = s;
+        return 0;
+}
+
+void state_close(struct state *s)
+{
+        if (s == NULL)
+                return;
+        (void)sqlite3_close_v2(s->db); /* every statement is finalized where it was made */
+        free(s);
+}
+
+void state_box_done(struct state_box *box)
+{
+        free(box->name);
+        free(box->image_reference);
+        free(box->image_id);
+        free(box->image_digest);
+        free(box->config);
+        *box = (struct state_box){0};
+}
+
+void state_list_free(struct state_box *boxes, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                state_box_done(&boxes[i]);
+        free(boxes);
+}
+
+/* Runs one statement that gives no rows, in a transaction of its own (SQLite's automatic one). */
+static int run(struct state *s, sqlite3_stmt *statement, const char *what, struct error *err)
+{
+        return sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(s, err, what);
+}
+
+/* Who has the name, for the message. */
+static int name_taken(struct state *s, const char *name, struct error *err)
+{
+        cleanup_state_box struct state_box holder = {0};
+        if (state_find(s, name, &holder, err) == 0)
+                return error_set(
+                    err, -EEXIST,
+                    "create box '%s': the name is taken by box %.12s: remove it, or choose another name",
+                    name, holder.id);
+        return error_set(err, -EEXIST, "create box '%s': the name is taken", name);
+}
+
+int state_insert(struct state *s, const struct state_box *box, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        const char *const texts[] = {box->id,       box->name,         box->image_reference,
+                                     box->image_id, box->image_digest, box->config};
+        int r =
+            prepare(s,
+                    "INSERT INTO boxes(id, name, image_reference, image_id, image_digest, config, created_ns,"
+                    " auto_remove) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                    &statement, err);
+        for (int i = 0; r == 0 && i < 6; i++)
+                r = bind_text(s, statement, i + 1, texts[i], err);
+        if (r < 0)
+                return r;
+        if (sqlite3_bind_int64(statement, 7, box->created_ns) != SQLITE_OK ||
+            sqlite3_bind_int(statement, 8, box->auto_remove) != SQLITE_OK)
+                return fail(s, err, "bind value");
+        int rc = sqlite3_step(statement);
+        if (rc == SQLITE_DONE)
+                return 0;
+        if ((rc & 0xff) == SQLITE_CONSTRAINT)
+                return name_taken(s, box->name, err);
+        return fail(s, err, "record the box");
+}
+
+#define COLUMNS                                                                                      \
+        "SELECT id, name, image_reference, image_id, image_digest, config, created_ns, started_ns, " \
+        "auto_remove"                                                                                \
+        " FROM boxes "
+
+static int read_row(sqlite3_stmt *statement, struct state_box *ret_box, struct error *err)
+{
+        struct state_box box = {0};
+        char **const texts[] = {&box.name, &box.image_reference, &box.image_id, &box.image_digest,
+                                &box.config};
+        const char *id = (const char *)sqlite3_column_text(statement, 0);
+        if (id == NULL || strlen(id) != STATE_ID_LENGTH)
+                return error_set(err, -EBADMSG, "read the database: a box has a damaged id");
+        memcpy(box.id, id, sizeof(box.id));
+        for (int i = 0; i < 5; i++) {
+                const char *text = (const char *)sqlite3_column_text(statement, i + 1);
+                *texts[i] = text == NULL ? NULL : strdup(text);
+                if (*texts[i] == NULL) {
+                        state_box_done(&box);
+                        return error_set(err, -ENOMEM, "read the database: out of memory");
+                }
+        }
+        box.created_ns = sqlite3_column_int64(statement, 6);
+        box.started_ns = sqlite3_column_int64(statement, 7);
+        box.auto_remove = sqlite3_column_int(statement, 8) != 0;
+        *ret_box = box;
+        return 0;
+}
+
+static bool is_id_prefix(const char *text)
+{
+        size_t size = strspn(text, "0123456789abcdef");
+        return size > 0 && size <= STATE_ID_LENGTH && text[size] == '\0';
+}
+
+/* The only row that `sql` with `key` gives. -ENOENT, -ENOTUNIQ. */
+static int find_one(struct state *s, const char *sql, const char *key, struct state_box *ret_box,
+                    struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        cleanup_state_box struct state_box box = {0};
+        int r = prepare(s, sql, &statement, err);
+        if (r == 0)
+                r = bind_text(s, statement, 1, key, err);
+        if (r < 0)
+                return r;
+        int rc = sqlite3_step(statement);
+        if (rc == SQLITE_DONE)
+                return error_set(err, -ENOENT, "find box '%s': there is none of that name or id", key);
+        if (rc != SQLITE_ROW)
+                return fail(s, err, "find box");
+        r = read_row(statement, &box, err);
+        if (r < 0)
+                return r;
+        rc = sqlite3_step(statement);
+        if (rc == SQLITE_ROW)
+                return error_set(err, -ENOTUNIQ, "find box '%s': several ids begin so: give more digits",
+                                 key);
+        if (rc != SQLITE_DONE)
+                return fail(s, err, "find box");
+        *ret_box = box;
+        box = (struct state_box){0};
+        return 0;
+}
+
+int state_find(struct state *s, const char *name_or_id, struct state_box *ret_box, struct error *err)
+{
+        int r = find_one(s, COLUMNS "WHERE name = ?1 OR id = ?1 ORDER BY name = ?1 DESC LIMIT 1", name_or_id,
+                         ret_box, err);
+        if (r == -ENOENT && is_id_prefix(name_or_id))
+                r = find_one(s, COLUMNS "WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2", name_or_id, ret_box,
+                             err);
+        return r;
+}
+
+static int append_row(sqlite3_stmt *statement, struct state_box **boxes, size_t *count, struct error *err)
+{
+        struct state_box *grown = reallocarray(*boxes, *count + 1, sizeof(*grown));
+        if (grown == NULL)
+                return error_set(err, -ENOMEM, "list boxes: out of memory");
+        *boxes = grown;
+        int r = read_row(statement, &grown[*count], err);
+        if (r == 0)
+                (*count)++;
+        return r;
+}
+
+int state_list(struct state *s, struct state_box **ret_boxes, size_t *ret_count, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        struct state_box *boxes = NULL;
+        size_t count = 0;
+        int rc = SQLITE_DONE;
+        int r = prepare(s, COLUMNS "ORDER BY created_ns DESC, id", &statement, err);
+        while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW)
+                r = append_row(statement, &boxes, &count, err);
+        if (r == 0 && rc != SQLITE_DONE)
+                r = fail(s, err, "list boxes");
+        if (r < 0) {
+                state_list_free(boxes, count);
+                return r;
+        }
+        *ret_boxes = boxes;
+        *ret_count = count;
+        return 0;
+}
+
+int state_image_used(struct state *s, const char *image_id, bool *ret_used, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        int r = prepare(s, "SELECT 1 FROM boxes WHERE image_id = ? LIMIT 1", &statement, err);
+        if (r == 0)
+                r = bind_text(s, statement, 1, image_id, err);
+        if (r < 0)
+                return r;
+        int rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                return fail(s, err, "look for users of the image");
+        *ret_used = rc == SQLITE_ROW;
+        return 0;
+}
+
+int state_set_started(struct state *s, const char *id, int64_t started_ns, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        int r = prepare(s, "UPDATE boxes SET started_ns = ?2 WHERE id = ?1", &statement, err);
+        if (r == 0)
+                r = bind_text(s, statement, 1, id, err);
+        if (r < 0)
+                return r;
+        if (sqlite3_bind_int64(statement, 2, started_ns) != SQLITE_OK)
+                return fail(s, err, "bind value");
+        r = run(s, statement, "record the start", err);
+        if (r == 0 && sqlite3_changes(s->db) == 0)
+                return error_set(err, -ENOENT, "start box %.12s: it was removed", id);
+        return r;
+}
+
+int state_delete(struct state *s, const char *id, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        int r = prepare(s, "DELETE FROM boxes WHERE id = ?", &statement, err);
+        if (r == 0)
+                r = bind_text(s, statement, 1, id, err);
+        return r < 0 ? r : run(s, statement, "remove the record", err);
+}

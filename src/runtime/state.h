@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_STATE_H
+#define RUNTIME_STATE_H
+
+/*
+ * The database: which boxes there are, what they were made of, and whether they were ever started. Whether a
+ * box lives is not in it: that is the lock (life.h). One handle may be used by one thread at a time; many
+ * processes may have the file open.
+ */
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STATE_ID_LENGTH 64
+#define STATE_VERSION   1
+
+struct state;
+
+struct state_box {
+        char id[STATE_ID_LENGTH + 1];
+        char *name;
+        char *image_reference; /* as the user named it */
+        char *image_id;        /* "sha256:..." */
+        char *image_digest;
+        char *config; /* JSON, see config.h */
+        int64_t created_ns;
+        int64_t started_ns; /* last time somebody started it; 0: never */
+        bool auto_remove;
+};
+void state_box_done(struct state_box *box);
+
+/* Opens file `name` in the folder `home`, making or upgrading it. -EPROTONOSUPPORT when a newer boxlet made
+ * it. */
+int state_open(const char *home, int home_fd, struct state **ret_state, struct error *err);
+void state_close(struct state *s);
+
+/* -EEXIST when the name is taken (err names the holder). */
+int state_insert(struct state *s, const struct state_box *box, struct error *err);
+
+/* By name, id, or id prefix: in this order. -ENOENT, -ENOTUNIQ for a prefix of several. */
+int state_find(struct state *s, const char *name_or_id, struct state_box *ret_box, struct error *err);
+
+/* All, newest first; *ret_boxes has *ret_count elements; free each with state_box_done() and then the array.
+ */
+int state_list(struct state *s, struct state_box **ret_boxes, size_t *ret_count, struct error *err);
+void state_list_free(struct state_box *boxes, size_t count);
+
+/* Whether some box uses the image. */
+int state_image_used(struct state *s, const char *image_id, bool *ret_used, struct error *err);
+
+int state_set_started(struct state *s, const char *id, int64_t started_ns, struct error *err);
+
+/* A record that is not there is fine. */
+int state_delete(struct state *s, const char *id, struct error *err);
+
+static inline void cleanup_state_box_p(struct state_box *box)
+{
+        state_box_done(box);
+}
+#define cleanup_state_box __attribute__((cleanup(cleanup_state_box_p)))
+
+#endif
