@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What boxlet-vmm is told to run: the document of docs/protocol.md section 2. */
+
+#define CONFIG_TEXT_MAX   (64U << 10)
+#define CONFIG_DISKS_MAX  8
+#define CONFIG_CPUS_MAX   64
+#define CONFIG_MEMORY_MIN (UINT64_C(16) << 20)
+#define CONFIG_MEMORY_MAX (UINT64_C(1) << 40)
+/* The guest's kernel takes 2048 bytes (COMMAND_LINE_SIZE on x86); ours and the devices' words need some of
+ * it. */
+#define CONFIG_ARGUMENTS_MAX 1024
+
+enum config_accel { CONFIG_ACCEL_TCG, CONFIG_ACCEL_KVM };
+
+struct config_disk {
+        int fd;
+        bool readonly;
+};
+
+struct config {
+        enum config_accel accel;
+        unsigned cpus;
+        uint64_t memory_bytes;
+        int kernel_fd;
+        int initrd_fd;
+        char *kernel_arguments;
+        struct config_disk disks[CONFIG_DISKS_MAX];
+        unsigned disk_count;
+        int net_fd; /* -1: no network */
+        char mac[18];
+        int console_fd;
+        int vsock_fd;
+        int monitor_fd;
+        int log_fd;
+        char *qemu;
+};
+
+/* Parses and checks the document; config_done() it. The descriptors are numbers only: nothing is opened or
+ * looked at. */
+int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err);
+void config_done(struct config *config);
+
+/* Are the descriptors open, and of the kinds that they must be? */
+int config_check_fds(const struct config *config, struct error *err);
+
+#endif

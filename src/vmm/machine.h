@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+/*
+ * A machine: something that runs a guest with the devices of a struct config. Which engine does it shows only
+ * in who fills the ops. Everything happens on the loop thread.
+ *
+ *     made by an engine (qemu_machine_new()) -> start() -> running -> ended
+ *
+ * `ended` comes exactly once after a successful start(), whatever happens, and nothing after it; it may come
+ * before `running`. start() returns before the guest runs.
+ */
+#include "base/error.h"
+
+enum machine_end {
+        MACHINE_GUEST_RESET,    /* the guest asked for reset or power-off, also by a panic */
+        MACHINE_ENGINE_DIED,    /* the engine ended by itself while the guest ran */
+        MACHINE_ENGINE_MISSING, /* there is no such program */
+        MACHINE_START_FAILED,   /* it did not come as far as running the guest */
+        MACHINE_DEVICE_ERROR,   /* engine and devices do not understand each other */
+};
+
+struct machine_events {
+        void (*running)(void *data);
+        void (*ended)(void *data, enum machine_end end, const char *detail);
+        void *data;
+};
+
+struct machine;
+
+struct machine_ops {
+        const char *name;
+
+        /* -ENOENT: the engine is not installed. Others: it could not be started. */
+        int (*start)(struct machine *m, struct error *err);
+
+        /* Ends the guest at once. */
+        void (*stop)(struct machine *m);
+
+        /* Frees it all; the guest is gone when this returns. */
+        void (*free)(struct machine *m);
+};
+
+struct machine {
+        const struct machine_ops *ops;
+        struct machine_events events;
+};
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boxlet-vmm: one machine, from a configuration document to its end. It is started by the monitor with open
+ * descriptors and numbers (docs/protocol.md section 2), starts the engine, jails itself, and then serves the
+ * guest until the machine ends or the monitor does. Exit status: 0 after an `ended` event was sent; 125 if
+ * the configuration is unusable.
+ */
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "vmm/config.h"
+#include "vmm/link.h"
+#include "vmm/qemu/qemu.h"
+#include "vmm/virtio/vsock_host.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define GUEST_CID      3
+#define CONTROL_PORT   1024
+#define CONNECTION_MAX 1024
+
+struct vmm {
+        struct loop *loop;
+        struct config config;
+        struct link *link;
+        struct vsock_host *vsock;
+        struct machine *machine;
+        bool quit; /* the monitor wants the end */
+        const char *reason;
+        char detail[ERROR_TEXT_MAX];
+};
+
+static void on_running(void *data)
+{
+        struct vmm *v = data;
+        if (link_send_running(v->link) < 0)
+                log_warning("cannot tell the monitor that the machine runs");
+}
+
+static const char *reason_of(enum machine_end end)
+{
+        switch (end) {
+        case MACHINE_GUEST_RESET:
+                return "guest-reset";
+        case MACHINE_ENGINE_DIED:
+                return "engine-died";
+        case MACHINE_ENGINE_MISSING:
+                return "engine-missing";
+        case MACHINE_START_FAILED:
+                return "start-failed";
+        case MACHINE_DEVICE_ERROR:
+                break;
+        }
+        return "device-error";
+}
+
+static void on_ended(void *data, enum machine_end end, const char *detail)
+{
+        struct vmm *v = data;
+        v->reason = v->quit ? "quit" : reason_of(end);
+        (void)snprintf(v->detail, sizeof(v->detail), "%s", v->quit ? "" : detail); /* cut if too long */
+        loop_quit(v->loop, 0);
+}
+
+static void on_quit(void *data)
+{
+        struct vmm *v = data;
+        v->quit = true;
+        if (v->machine != NULL)
+                v->machine->ops->stop(v->machine);
+}
+
+static int on_control(void *data, uint32_t port, int fd)
+{
+        const struct vmm *v = data;
+        return link_send_connection(v->link, port, fd);
+}
+
+static int make(struct vmm *v, struct error *err)
+{
+        struct link_events link_events = {.quit = on_quit, .data = v};
+        struct machine_events machine_events = {.running = on_running, .ended = on_ended, .data = v};
+        struct vsock_host_options vsock = {.guest_cid = GUEST_CID,
+                                           .connection_max = CONNECTION_MAX,
+                                           .listen_fd = v->config.vsock_fd,
+                                           .control_port = CONTROL_PORT,
+                                           .control = on_control,
+                                           .data = v};
+        int r = loop_new(&v->loop);
+        if (r == 0)
+                r = link_new(v->loop, v->config.monitor_fd, &link_events, &v->link);
+        if (r == 0)
+                r = vsock_host_new(v->loop, &vsock, &v->vsock);
+        if (r == 0)
+                r = qemu_machine_new(v->loop, &v->config, vsock_host_device(v->vsock), &machine_events,
+                                     &v->machine);
+        return r < 0 ? error_errno(err, r, "set up the machine") : 0;
+}
+
+static void unmake(struct vmm *v)
+{
+        if (v->machine != NULL)
+                v->machine->ops->free(v->machine);
+        vsock_host_free(v->vsock);
+        link_free(v->link);
+        loop_free(v->loop);
+        config_done(&v->config);
+}
+
+/* Runs the machine to its end; v->reason says which. */
+static void run(struct vmm *v)
+{
+        struct error err = ERROR_INIT;
+        int r = v->machine->ops->start(v->machine, &err);
+        if (r < 0) {
+                v->reason = reason_of(r == -ENOENT ? MACHINE_ENGINE_MISSING : MACHINE_START_FAILED);
+                (void)snprintf(v->detail, sizeof(v->detail), "%s", err.text); /* cut if too long */
+                return;
+        }
+        if ((r = loop_run(v->loop)) < 0) {
+                v->reason = reason_of(MACHINE_DEVICE_ERROR);
+                (void)snprintf(v->detail, sizeof(v->detail), "event loop: %s", strerror(-r));
+        }
+}
+
+static int read_config(int fd, struct config *ret_config, struct error *err)
+{
+        cleanup_free char *text = NULL;
+        size_t size;
+        int r = fd_read_all(fd, CONFIG_TEXT_MAX, &text, &size);
+        if (r < 0)
+                return error_errno(err, r, "read configuration");
+        return config_parse(text, size, ret_config, err);
+}
+
+static int refuse(const char *why)
+{
+        (void)fprintf(stderr, "boxlet-vmm: %s\n", why);
+        return 125;
+}
+
+int main(int argc, char **argv)
+{
+        struct vmm v = {.loop = NULL};
+        struct error err = ERROR_INIT;
+        char *end = NULL;
+        if (argc != 3 || strcmp(argv[1], "--config-fd") != 0)
+                return refuse("usage: boxlet-vmm --config-fd N (it is started by boxlet-monitor)");
+        long fd = strtol(argv[2], &end, 10);
+        if (*end != '\0' || fd < 0 || fd > 1023)
+                return refuse("--config-fd wants the number of a descriptor");
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return refuse("cannot tie itself to its parent");
+        if (read_config((int)fd, &v.config, &err) < 0)
+                return refuse(err.text);
+        (void)close((int)fd); /* only read */
+        log_init("boxlet-vmm", v.config.log_fd,
+                 getenv("BOXLET_DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        if (config_check_fds(&v.config, &err) < 0 || make(&v, &err) < 0) {
+                unmake(&v);
+                return refuse(err.text);
+        }
+        run(&v);
+        if (link_send_ended(v.link, v.reason, v.detail) < 0 && !v.quit)
+                log_warning("cannot tell the monitor of the end: %s: %s", v.reason, v.detail);
+        unmake(&v);
+        return 0;
+}

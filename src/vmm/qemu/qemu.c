@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine in a QEMU process. It gets descriptors only (plan.c), its stderr is a pipe that we read, the
+ * guest's console a socket that we read, both bounded by struct tail. Its vsock device is ours, over
+ * vhost-user on a socket pair.
+ *
+ * How it ended is decided in one place, how_it_ended(), when its pidfd says so:
+ *     stopped by us                              -> the monitor knows
+ *     vhost-user went wrong                      -> MACHINE_DEVICE_ERROR (we killed it)
+ *     before it had looked at the vsock device   -> MACHINE_START_FAILED, with its last words
+ *     status 0, and no signal told it to end     -> MACHINE_GUEST_RESET: that is what -no-reboot does
+ *     anything else                              -> MACHINE_ENGINE_DIED, with status and last words
+ */
+#include "vmm/qemu/qemu.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "vmm/qemu/plan.h"
+#include "vmm/tail.h"
+#include "vmm/virtio/vhost_user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONSOLE_LIMIT (UINT64_C(1) << 20)
+#define WORDS_LIMIT   (UINT64_C(64) << 10)
+
+struct stream {
+        int fd;
+        struct source *source;
+        struct tail tail;
+};
+
+struct qemu_machine {
+        struct machine machine; /* first: ops get this pointer */
+        struct loop *loop;
+        const struct config *config;
+        struct device *vsock;
+        pid_t pid;
+        int pidfd;
+        struct source *child;
+        int vhost_socket;
+        struct vhost_user *transport;
+        struct stream console;
+        struct stream words;
+        bool ready;
+        bool stopped;
+        bool ended;
+        char device_error[256];
+};
+
+static void close_stream(struct stream *s)
+{
+        source_free(s->source);
+        s->source = NULL;
+        close_fd(&s->fd);
+}
+
+static void drain(struct stream *s)
+{
+        char bytes[4096];
+        for (unsigned i = 0; i < 64 && s->fd >= 0; i++) {
+                ssize_t n = read(s->fd, bytes, sizeof(bytes));
+                if (n > 0)
+                        tail_add(&s->tail, bytes, (size_t)n);
+                else if (n == 0 || errno != EINTR) {
+                        if (n == 0 || errno != EAGAIN)
+                                close_stream(s);
+                        return;
+                }
+        }
+}
+
+static void on_stream(struct source *source, int fd, uint32_t events, void *data)
+{
+        drain(data);
+}
+
+static void describe(const struct qemu_machine *q, int code, char *text, size_t size)
+{
+        char words[400];
+        tail_last_words(&q->words.tail, words, sizeof(words));
+        int n = code > 128 ? snprintf(text, size, "QEMU was killed by signal %d (%s)", code - 128,
+                                      strsignal(code - 128))
+                           : snprintf(text, size, "QEMU ended with status %d", code);
+        if (n > 0 && (size_t)n < size && words[0] != '\0')
+                (void)snprintf(text + n, size - (size_t)n, ": %s", words); /* cut if too long */
+}
+
+static enum machine_end how_it_ended(const struct qemu_machine *q, int code, char *detail, size_t size)
+{
+        char words[400];
+        detail[0] = '\0';
+        if (q->device_error[0] != '\0') {
+                (void)snprintf(detail, size, "%s", q->device_error);
+                return MACHINE_DEVICE_ERROR;
+        }
+        tail_last_words(&q->words.tail, words, sizeof(words));
+        /* QEMU's orderly answer to SIGTERM and the like has status 0, too: vl.c says so on stderr */
+        if (q->ready && code == 0 && strstr(words, "terminating on signal") == NULL)
+                return MACHINE_GUEST_RESET;
+        describe(q, code, detail, size);
+        return q->ready ? MACHINE_ENGINE_DIED : MACHINE_START_FAILED;
+}
+
+static void on_child(struct source *s, int pidfd, void *data)
+{
+        struct qemu_machine *q = data;
+        char detail[ERROR_TEXT_MAX];
+        int code = 0;
+        int r = process_wait(pidfd, &code);
+        source_free(q->child);
+        q->child = NULL;
+        close_fd(&q->pidfd);
+        if (r < 0)
+                log_error("cannot wait for QEMU: %s", strerror(-r));
+        drain(&q->words);
+        drain(&q->console);
+        tail_end(&q->words.tail);
+        tail_end(&q->console.tail);
+        enum machine_end end = how_it_ended(q, code, detail, sizeof(detail));
+        q->ended = true;
+        q->machine.events.ended(q->machine.events.data, end, detail);
+}
+
+static void on_device_ready(void *data)
+{
+        struct qemu_machine *q = data;
+        q->ready = true;
+        q->machine.events.running(q->machine.events.data);
+}
+
+static void on_device_ended(void *data, const char *why)
+{
+        struct qemu_machine *q = data;
+        if (why == NULL)
+                return; /* QEMU closed it: it is about to die, which its pidfd tells */
+        log_error("vhost-user: %s", why);
+        (void)snprintf(q->device_error, sizeof(q->device_error), "vhost-user: %s", why); /* cut if too long */
+        (void)process_signal(q->pidfd, SIGKILL); /* fails only if it is dead */
+}
+
+static void qemu_stop(struct machine *m)
+{
+        struct qemu_machine *q = (struct qemu_machine *)m;
+        q->stopped = true;
+        if (q->pidfd >= 0)
+                (void)process_signal(q->pidfd, SIGKILL); /* fails only if it is dead */
+}
+
+static int open_stream(struct qemu_machine *q, struct stream *s, int *fd, int to, uint64_t limit)
+{
+        s->fd = take_fd(fd);
+        tail_init(&s->tail, to, limit);
+        int r = fd_set_nonblocking(s->fd);
+        return r < 0 ? r : loop_add_io(q->loop, s->fd, EPOLLIN, on_stream, s, &s->source);
+}
+
+/* Our ends of the three pairs; their ends are handed to QEMU, then closed. */
+struct pairs {
+        int vsock[2];
+        int console[2];
+        int words[2];
+};
+
+static void pairs_close(struct pairs *p)
+{
+        for (int i = 0; i < 2; i++) {
+                close_fd(&p->vsock[i]);
+                close_fd(&p->console[i]);
+                close_fd(&p->words[i]);
+        }
+}
+
+static int pairs_open(struct pairs *p)
+{
+        *p = (struct pairs){{-1, -1}, {-1, -1}, {-1, -1}};
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->vsock) < 0 ||
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->console) < 0 ||
+            pipe2(p->words, O_CLOEXEC) < 0) {
+                int r = -errno;
+                pairs_close(p);
+                return r;
+        }
+        return 0;
+}
+
+static int spawn(struct qemu_machine *q, const struct qemu_plan *plan, struct error *err)
+{
+        static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL};
+        struct process_plan process = {.path = q->config->qemu,
+                                       .argv = (const char *const *)plan->words,
+                                       .environ = environment,
+                                       .fds = plan->fds,
+                                       .fd_count = plan->fd_count,
+                                       .parent_death_signal = SIGKILL,
+                                       .working_dir_fd = -1};
+        return process_spawn(&process, &q->pid, &q->pidfd, err);
+}
+
+static int watch(struct qemu_machine *q, struct pairs *p)
+{
+        struct vhost_user_events events = {.ready = on_device_ready, .ended = on_device_ended, .data = q};
+        int r = loop_add_child(q->loop, q->pidfd, on_child, q, &q->child);
+        if (r == 0)
+                r = open_stream(q, &q->console, &p->console[0], q->config->console_fd, CONSOLE_LIMIT);
+        if (r == 0)
+                r = open_stream(q, &q->words, &p->words[0], q->config->log_fd, WORDS_LIMIT);
+        if (r == 0) {
+                q->vhost_socket = take_fd(&p->vsock[0]);
+                r = vhost_user_new(q->loop, q->vhost_socket, q->vsock, &events, &q->transport);
+        }
+        return r;
+}
+
+static int start_with(struct qemu_machine *q, struct pairs *p, struct error *err)
+{
+        struct qemu_plan plan = {.word_count = 0};
+        struct qemu_ends ends = {.vsock = p->vsock[1], .console = p->console[1], .words = p->words[1]};
+        int r = qemu_plan_make(q->config, &ends, &plan, err);
+        if (r == 0)
+                r = qemu_plan_check(&plan, err);
+        if (r == 0)
+                r = spawn(q, &plan, err);
+        qemu_plan_done(&plan);
+        if (r < 0)
+                return r;
+        r = watch(q, p);
+        return r < 0 ? error_errno(err, r, "watch QEMU") : 0;
+}
+
+static int qemu_start(struct machine *m, struct error *err)
+{
+        struct qemu_machine *q = (struct qemu_machine *)m;
+        struct pairs pairs;
+        int r = pairs_open(&pairs);
+        if (r < 0)
+                return error_errno(err, r, "make sockets for QEMU");
+        r = start_with(q, &pairs, err);
+        pairs_close(&pairs);
+        return r;
+}
+
+static void qemu_free(struct machine *m)
+{
+        struct qemu_machine *q = (struct qemu_machine *)m;
+        int code;
+        if (q == NULL)
+                return;
+        source_free(q->child);
+        if (q->pidfd >= 0) {
+                (void)process_signal(q->pidfd, SIGKILL); /* fails only if it is dead */
+                (void)process_wait(q->pidfd, &code);     /* how it ended matters no more */
+        }
+        close_fd(&q->pidfd);
+        vhost_user_free(q->transport);
+        close_fd(&q->vhost_socket);
+        close_stream(&q->console);
+        close_stream(&q->words);
+        free(q);
+}
+
+static const struct machine_ops qemu_ops = {
+    .name = "qemu",
+    .start = qemu_start,
+    .stop = qemu_stop,
+    .free = qemu_free,
+};
+
+int qemu_machine_new(struct loop *loop, const struct config *config, struct device *vsock,
+                     const struct machine_events *events, struct machine **ret_machine)
+{
+        struct qemu_machine *q = calloc(1, sizeof(*q));
+        if (q == NULL)
+                return -ENOMEM;
+        q->machine.ops = &qemu_ops;
+        q->machine.events = *events;
+        q->loop = loop;
+        q->config = config;
+        q->vsock = vsock;
+        q->pidfd = q->vhost_socket = q->console.fd = q->words.fd = -1;
+        *ret_machine = &q->machine;
+        return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_QEMU_QEMU_H
+#define VMM_QEMU_QEMU_H
+
+#include "base/loop.h"
+#include "vmm/config.h"
+#include "vmm/machine.h"
+#include "vmm/virtio/device.h"
+
+/* The machine that QEMU runs. config and vsock stay the caller's and must outlive it. */
+int qemu_machine_new(struct loop *loop, const struct config *config, struct device *vsock,
+                     const struct machine_events *events, struct machine **ret_machine);
+
+#endif
