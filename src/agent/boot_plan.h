@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_BOOT_PLAN_H
+#define AGENT_BOOT_PLAN_H
+
+#include "base/error.h"
+#include "base/json.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct boot_address {
+        bool present;
+        int family; /* AF_INET or AF_INET6 */
+        uint8_t address[16];
+        uint8_t prefix;
+        bool has_gateway;
+        uint8_t gateway[16];
+};
+
+struct boot_sysctl {
+        char *path; /* below /proc/sys */
+        char *value;
+};
+
+/* The boot request (docs/protocol.md, section 3), checked. */
+struct boot_plan {
+        int64_t time_ns; /* 0: leave the clock */
+        uint8_t entropy[64];
+        size_t entropy_size;
+        char hostname[65];
+        char *lower; /* block device with the image's EROFS */
+        char *upper; /* block device with ext4; NULL: memory */
+        bool readonly;
+        char **volumes; /* absolute paths */
+        bool has_network;
+        uint8_t mac[6];
+        int mtu; /* 0: the default */
+        struct boot_address addresses[2];
+        char *hosts;       /* contents of /etc/hosts */
+        char *resolv_conf; /* the same; NULL without a network */
+        struct boot_sysctl *sysctls;
+        size_t sysctl_count;
+};
+
+int boot_plan_parse(const json_t *request, struct boot_plan **ret_plan, struct error *err);
+void boot_plan_free(struct boot_plan *plan);
+
+#endif

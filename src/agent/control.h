@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_CONTROL_H
+#define AGENT_CONTROL_H
+
+#include "agent/agent.h"
+
+/* Takes the connection to the monitor (setup->control_fd). */
+int control_begin(struct agent *agent, struct error *err);
+
+/* Says that all is written and unmounted; the loop is quit when the host has heard it. */
+void control_halted(struct agent *agent);
+
+#endif
