@@ -341,7 +341,7 @@ static int mask(int root_fd, const char *path)
         if (fd < 0 || fstat(fd, &st) < 0)
                 return fd < 0 ? fd : -errno;
         if (S_ISDIR(st.st_mode))
-                return mount("tmpfs", fd_path(fd).text, "tmpfs", MS_RDONLY, "size=0k") < 0 ? -errno : 0;
+                return mount("tmpfs", fd_path(fd).text, "tmpfs", MS_RDONLY, NULL) < 0 ? -errno : 0;
         cleanup_fd int null = path_open_in_root(root_fd, "/dev/null", O_PATH | O_NOFOLLOW, 0);
         if (null < 0 || fstat(null, &st) < 0)
                 return null < 0 ? null : -errno;
