@@ -46,7 +46,7 @@ static const char *annotation(const json_t *descriptor, const char *key)
         return text != NULL ? text : "";
 }
 
-static void read_entry(const json_t *json, struct index_entry *ret)
+void index_entry_read(const json_t *json, struct index_entry *ret)
 {
         struct index_entry entry = {.name = annotation(json, REF_NAME),
                                     .remote_digest = annotation(json, REMOTE_DIGEST),
@@ -65,7 +65,7 @@ int index_entry_at(const json_t *index, size_t i, struct index_entry *ret)
         const json_t *json = json_array_get(json_object_get(index, "manifests"), i);
         if (json == NULL)
                 return -ENOENT;
-        read_entry(json, ret);
+        index_entry_read(json, ret);
         return 0;
 }
 
@@ -113,9 +113,9 @@ void index_entry_unname(json_t *manifests, size_t i)
 {
         json_t *json = json_array_get(manifests, i);
         struct index_entry entry, other;
-        read_entry(json, &entry);
+        index_entry_read(json, &entry);
         for (size_t k = 0; k < json_array_size(manifests); k++) {
-                read_entry(json_array_get(manifests, k), &other);
+                index_entry_read(json_array_get(manifests, k), &other);
                 if (k != i && strcmp(other.manifest.digest, entry.manifest.digest) == 0) {
                         (void)json_array_remove(manifests, i); /* i is valid */
                         return;
@@ -156,12 +156,11 @@ static bool has_name(const struct index_entry *entry)
         return entry->name != NULL && *entry->name != '\0';
 }
 
-static int add(json_t *manifests, void *data, struct error *err)
+int index_put(json_t *manifests, const struct index_entry *entry, struct error *err)
 {
-        const struct index_entry *entry = data;
         struct index_entry other;
         for (size_t i = json_array_size(manifests); i-- > 0;) {
-                read_entry(json_array_get(manifests, i), &other);
+                index_entry_read(json_array_get(manifests, i), &other);
                 bool same = strcmp(other.manifest.digest, entry->manifest.digest) == 0;
                 if (has_name(entry) && strcmp(other.name, entry->name) == 0) {
                         if (same)
@@ -177,6 +176,11 @@ static int add(json_t *manifests, void *data, struct error *err)
         if (json_array_append_new(manifests, make_entry(entry)) < 0)
                 return error_set(err, -ENOMEM, "add to the image store's index.json: out of memory");
         return 0;
+}
+
+static int add(json_t *manifests, void *data, struct error *err)
+{
+        return index_put(manifests, data, err);
 }
 
 int index_add(struct image_store *store, const struct index_entry *entry, struct error *err)

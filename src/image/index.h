@@ -30,6 +30,10 @@ int index_edit(struct image_store *store, index_edit_fn fn, void *data, struct e
 /* Adds a manifest, under a name unless that is NULL; the name's earlier owner stays, nameless. */
 int index_add(struct image_store *store, const struct index_entry *entry, struct error *err);
 
+/* The same inside index_edit(). */
+int index_put(json_t *manifests, const struct index_entry *entry, struct error *err);
+void index_entry_read(const json_t *json, struct index_entry *ret);
+
 /* Takes the name from the entry: it stays as a nameless one unless there is another of that manifest. */
 void index_entry_unname(json_t *manifests, size_t i);
 

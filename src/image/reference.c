@@ -220,6 +220,17 @@ char *reference_store_name(const struct reference *r)
         return print(r, r->digest != NULL ? NULL : r->tag);
 }
 
+const char *reference_familiar(const char *name)
+{
+        static const char *const prefixes[] = {"docker.io/library/", "docker.io/"};
+        for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+                size_t length = strlen(prefixes[i]);
+                if (strncmp(name, prefixes[i], length) == 0)
+                        return name + length;
+        }
+        return name;
+}
+
 int image_reference_normalize(const char *reference, char **ret_canonical, struct error *err)
 {
         cleanup_reference struct reference r = REFERENCE_INIT;

@@ -27,6 +27,9 @@ char *reference_print(const struct reference *r);
 /* The name under which the store keeps it: with a digest the tag says nothing and is left out. */
 char *reference_store_name(const struct reference *r);
 
+/* A canonical name as people write it: without "docker.io/library/" or "docker.io/"; lent by name. */
+const char *reference_familiar(const char *name);
+
 #define cleanup_reference __attribute__((cleanup(reference_done)))
 
 #endif
