@@ -202,6 +202,8 @@ static void check_tables(void)
         }
         report("eBPF closed to users", file_contains("/proc/sys/kernel/unprivileged_bpf_disabled", "2"));
         report("virtio-rng", file_contains("/sys/class/misc/hw_random/rng_current", "virtio"));
+        report("clock is the TSC",
+               file_contains("/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc"));
         report("virtiofs", file_contains("/proc/filesystems", "virtiofs"));
         int alg = socket(AF_ALG, SOCK_SEQPACKET, 0);
         report("no AF_ALG", alg >= 0 ? -EEXIST : 0);
