@@ -31,10 +31,10 @@ int detach_init(struct detach *detach, const char *keys, struct error *err)
 {
         struct detach d = {.length = 0};
         for (const char *at = keys; at != NULL;) {
-                const char *comma = strchr(at, ',');
-                if (comma == at && at[1] == ',') /* the key "," itself */
-                        comma = at + 1;
-                size_t length = comma != NULL ? (size_t)(comma - at) : strlen(at);
+                size_t length = at[0] == ',' ? 1 : strcspn(at, ","); /* the key "," itself */
+                const char *comma = at[length] == ',' ? at + length : NULL;
+                if (at[0] == ',' && at[1] != ',' && at[1] != '\0')
+                        length = 0;
                 if (d.length == DETACH_KEYS_MAX || read_key(at, length, &d.keys[d.length]) < 0)
                         return error_set(
                             err, -EINVAL,

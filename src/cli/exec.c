@@ -67,7 +67,7 @@ static int execute(struct cli *cli, const struct exec_plan *plan, struct boxlet_
         if (boxlet_box_exec(box, &exec, &process, &error) < 0)
                 return cli_fail(cli, &error);
         if (plan->detach)
-                return session_await_start(cli, process);
+                return session_await_start(cli, process, NULL);
         const struct session_options session = {
             .input = plan->interactive,
             .terminal = plan->terminal,

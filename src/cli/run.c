@@ -41,7 +41,7 @@ static int run_detached(struct cli *cli, struct boxlet_box *box)
         struct boxlet_error error = {0};
         if (boxlet_box_start(box, BOXLET_START_DETACHED, &process, &error) < 0)
                 return cli_fail(cli, &error);
-        int code = session_await_start(cli, process);
+        int code = session_await_start(cli, process, box);
         if (code == 0)
                 printf("%s\n", boxlet_box_id(box));
         return code;
@@ -56,6 +56,7 @@ static int run_attached(struct cli *cli, const struct run_plan *plan, struct box
             .terminal = plan->box.terminal,
             .forward_signals = plan->forward_signals,
             .owner = true,
+            .starting = box,
             .detach_keys = plan->detach_keys,
         };
         unsigned flags = BOXLET_ATTACH_STDOUT | BOXLET_ATTACH_STDERR;

@@ -47,6 +47,7 @@
 enum ending { GOING, ENDED, DETACHED, CLOSED_PIPE, INTERRUPTED, FAILED };
 
 struct session {
+        struct cli *cli;
         struct boxlet_process *process;
         const struct session_options *options;
         struct sink sinks[2]; /* stdout, stderr */
@@ -81,24 +82,44 @@ int session_check_keys(const char *keys, struct error *err)
         return keys != NULL ? detach_init(&detach, keys, err) : 0;
 }
 
-int session_box_terminal(struct boxlet_box *box, bool *ret_terminal, struct boxlet_error *error)
+static int inspect(struct boxlet_box *box, json_t **ret_json, struct boxlet_error *error)
 {
         char *text = NULL;
-        json_t *json = NULL;
         struct error err = ERROR_INIT;
         int r = boxlet_box_inspect(box, &text, error);
         if (r < 0)
                 return r;
-        r = json_parse(text, strlen(text), "the box's description", &json, &err);
-        if (r == 0)
-                r = json_get_bool_or(json_object_get(json, "Config"), "Tty", false, ret_terminal, &err);
+        r = json_parse(text, strlen(text), "the box's description", ret_json, &err);
         if (r < 0) {
                 error->code = r;
                 memcpy(error->text, err.text, sizeof(err.text));
         }
-        json_decref(json);
         boxlet_free(text);
         return r;
+}
+
+int session_box_terminal(struct boxlet_box *box, bool *ret_terminal, struct boxlet_error *error)
+{
+        cleanup_json json_t *json = NULL;
+        int r = inspect(box, &json, error);
+        if (r == 0)
+                *ret_terminal = json_is_true(json_object_get(json_object_get(json, "Config"), "Tty"));
+        return r;
+}
+
+/* What did not keep the box from starting but should be known: no network, for instance. */
+static void tell_warnings(const struct cli *cli, struct boxlet_box *box)
+{
+        cleanup_json json_t *json = NULL;
+        struct boxlet_error error = {0};
+        const json_t *warning;
+        size_t i;
+        if (box == NULL || inspect(box, &json, &error) < 0)
+                return; /* a box that is gone already has nothing to warn of */
+        json_array_foreach (json_object_get(json_object_get(json, "State"), "Warnings"), i, warning) {
+                if (json_is_string(warning))
+                        cli_note(cli, "warning: %s", json_string_value(warning));
+        }
 }
 
 static int64_t now_ms(void)
@@ -153,6 +174,7 @@ static void set_started(struct session *s)
         if (s->started)
                 return;
         s->started = true;
+        tell_warnings(s->cli, s->options->starting);
         enter_terminal(s);
         send_size(s);
 }
@@ -492,7 +514,8 @@ static int conclude(struct cli *cli, struct session *s)
 
 int session_conduct(struct cli *cli, struct boxlet_process *process, const struct session_options *options)
 {
-        struct session s = {.process = process,
+        struct session s = {.cli = cli,
+                            .process = process,
                             .options = options,
                             .signal_fd = -1,
                             .exit_code = CLI_BOXLET_FAILED};
@@ -558,7 +581,7 @@ static int start_output(struct boxlet_process *process, enum boxlet_stream strea
         return 0;
 }
 
-int session_await_start(struct cli *cli, struct boxlet_process *process)
+int session_await_start(struct cli *cli, struct boxlet_process *process, struct boxlet_box *box)
 {
         struct start start = {.exit_code = CLI_BOXLET_FAILED};
         struct boxlet_process_events events = {.size = sizeof(events),
@@ -581,6 +604,8 @@ int session_await_start(struct cli *cli, struct boxlet_process *process)
         else if (start.failed) {
                 (void)cli_fail(cli, &start.error); /* the code is the process's */
                 code = start.exit_code;
+        } else {
+                tell_warnings(cli, box);
         }
         boxlet_process_free(process);
         return code;

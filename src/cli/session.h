@@ -12,6 +12,7 @@ struct session_options {
         bool forward_signals; /* signals we get are passed on to it */
         bool owner;           /* it ends with us; else we only let go of it */
         const char *detach_keys;
+        struct boxlet_box *starting; /* the box whose warnings are told when it runs, or NULL */
 };
 
 /* "the input device is not a TTY", before anything is made. 0 or -EINVAL. */
@@ -28,6 +29,6 @@ int session_conduct(struct cli *cli, struct boxlet_process *process, const struc
 
 /* Waits until the process runs, for what is started in the background; then frees the handle and lets it go
  * on. The exit code: 0, or the code of a process that could not be started. */
-int session_await_start(struct cli *cli, struct boxlet_process *process);
+int session_await_start(struct cli *cli, struct boxlet_process *process, struct boxlet_box *box);
 
 #endif

@@ -58,6 +58,7 @@ static int start_attached(struct cli *cli, const struct start_plan *plan)
             .terminal = terminal,
             .forward_signals = plan->forward_signals,
             .detach_keys = plan->detach_keys,
+            .starting = box,
         };
         code = r < 0 ? cli_fail(cli, &error) : session_conduct(cli, process, &session);
         boxlet_box_free(box);
@@ -72,7 +73,7 @@ static int start_one(struct cli *cli, const char *name)
         int r = boxlet_box_get(cli->boxlet, name, &box, &error);
         if (r >= 0)
                 r = boxlet_box_start(box, BOXLET_START_DETACHED, &process, &error);
-        int code = r < 0 ? cli_fail(cli, &error) : session_await_start(cli, process);
+        int code = r < 0 ? cli_fail(cli, &error) : session_await_start(cli, process, box);
         if (code == 0)
                 printf("%s\n", name);
         boxlet_box_free(box);

@@ -463,19 +463,17 @@ static int finish(struct boxlet_process *process, int code)
         return 0;
 }
 
-static void emit(struct boxlet_process *process, enum boxlet_stream stream, const char *bytes, size_t size)
+/* Returns how much was printed before the client said stop. */
+static size_t emit(struct boxlet_process *process, enum boxlet_stream stream, const char *bytes, size_t size)
 {
-        while (size > 0 && !process->paused) {
-                size_t part = size < 65536 ? size : 65536;
-                if (process->events.output(process, stream, bytes, part, process->events.data) != 0)
+        size_t done = 0;
+        while (done < size && !process->paused) {
+                size_t part = size - done < 65536 ? size - done : 65536;
+                if (process->events.output(process, stream, bytes + done, part, process->events.data) != 0)
                         process->paused = true;
-                bytes += part;
-                size -= part;
-                if (stream == BOXLET_STDOUT && !fake.echo) {
-                        fake.output = bytes;
-                        fake.output_size = size;
-                }
+                done += part;
         }
+        return done;
 }
 
 int boxlet_process_dispatch(struct boxlet_process *process, struct boxlet_error *error)
@@ -494,17 +492,18 @@ int boxlet_process_dispatch(struct boxlet_process *process, struct boxlet_error 
         }
         if (fake.complaint != NULL && !process->complained) {
                 process->complained = true;
-                emit(process, BOXLET_STDERR, fake.complaint, strlen(fake.complaint));
+                (void)emit(process, BOXLET_STDERR, fake.complaint, strlen(fake.complaint));
                 return 1;
         }
         if (fake.output_size > 0 && process->events.output != NULL) {
-                emit(process, BOXLET_STDOUT, fake.output, fake.output_size);
+                size_t done = emit(process, BOXLET_STDOUT, fake.output, fake.output_size);
+                fake.output += done;
+                fake.output_size -= done;
                 return 1;
         }
         if (fake.echo && process->echoed < fake.input_size) {
-                size_t from = process->echoed;
-                process->echoed = fake.input_size;
-                emit(process, BOXLET_STDOUT, fake.input + from, fake.input_size - from);
+                process->echoed += emit(process, BOXLET_STDOUT, fake.input + process->echoed,
+                                        fake.input_size - process->echoed);
                 return 1;
         }
         if (process->signal != 0)
