@@ -1,0 +1,925 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a box.
+ *
+ *     PREPARING -> BOOTING   [prepare]        boxlet-vmm (and passt) were started
+ *     BOOTING   -> BOOTED    [guest_booted]   the agent has carried out the boot request
+ *     BOOTED    -> ASKED     [try_start]      init is wanted: at once, or with --hold when a client says so
+ *     ASKED     -> RUNNING   [init_started]
+ *     any of these -> HALTING [power_off]     the agent unmounts; only if it can and the disk is to be kept
+ *     any of these -> KILLING [kill_machine]
+ *     PREPARING, HALTING, KILLING -> DOWN [conclude] nothing runs; state.json is final; the lock is free
+ *
+ * Beside it stands the outcome, which is decided once (settle_*) and told to the clients at once: init ended,
+ * or the box failed. Whatever decides it then powers the machine off.
+ *
+ * Invariants:
+ * 1. Every wait for the guest has a deadline: booting (boot_timeout_ms), stopping (stop_timer), and
+ * unmounting or finding out why a connection ended (power_timer).
+ * 2. A machine that ended without an outcome is judged only after both connections to the agent have been
+ * read to their end: an EXIT may lie in them.
+ * 3. After the lock was given up nothing in the box's folder is touched.
+ */
+#include "monitor/box.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "monitor/client.h"
+#include "monitor/config.h"
+#include "monitor/console.h"
+#include "monitor/guest.h"
+#include "monitor/init.h"
+#include "monitor/logfile.h"
+#include "monitor/machine.h"
+#include "monitor/network.h"
+#include "monitor/request.h"
+#include "monitor/state.h"
+#include "wire/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define AGENT_PORT      1024
+#define HALT_MS         30000 /* unmounting a disk that has much to write */
+#define LEASH_HALT_MS   5000
+#define SUSPECT_MS      3000  /* a panicking kernel needs a moment to say so and reset */
+#define KILL_MS         10000 /* for init to be gone after SIGKILL */
+#define LINGER_MS       10000 /* for a client that has not said what it wants */
+#define CONSOLE_LINES   12
+#define CONSOLE_TEXT    600
+#define EXIT_BOX_FAILED 125
+
+enum life {
+        LIFE_PREPARING,
+        LIFE_BOOTING,
+        LIFE_BOOTED,
+        LIFE_ASKED,
+        LIFE_RUNNING,
+        LIFE_HALTING,
+        LIFE_KILLING,
+        LIFE_DOWN
+};
+enum stop_step { STOP_NONE, STOP_SIGNALLED, STOP_KILLED };
+
+struct box {
+        struct loop *loop;
+        struct box_plan plan;
+        struct config config;
+        struct state state;
+        enum life life;
+        bool settled; /* the outcome is decided */
+        bool hold, log_failed, draining, impatient;
+        enum stop_step stop_step;
+        struct clients *clients;
+        struct console *console;
+        struct machine *machine;
+        struct network *network;
+        struct guest *guest;
+        struct init *init;
+        struct logfile *log;
+        bool machine_down, booted;
+        struct machine_end end;
+        char suspicion[ERROR_TEXT_MAX + 64]; /* why the box is suspected to be lost; "" while it is not */
+        struct buffer input;                 /* that came before init runs */
+        bool input_ended;
+        uint16_t rows, columns;
+        struct source *boot_timer, *stop_timer, *power_timer, *linger_timer;
+        struct source *signals[3];
+};
+
+static void conclude(struct box *b);
+
+static void save_state(struct box *b, bool final)
+{
+        struct error err = ERROR_INIT;
+        if (state_write(&b->state, final, &err) < 0)
+                log_error("%s", err.text);
+}
+
+static void warn(struct box *b, const char *text)
+{
+        log_warning("%s", text);
+        state_warn(&b->state, text);
+        if (b->life != LIFE_PREPARING)
+                save_state(b, false);
+}
+
+/* ---- the end of the machine ---- */
+
+static void kill_machine(struct box *b)
+{
+        if (b->life >= LIFE_KILLING)
+                return;
+        b->life = LIFE_KILLING;
+        (void)source_arm(b->power_timer, -1); /* disarming cannot fail */
+        if (b->machine == NULL || b->machine_down)
+                conclude(b);
+        else
+                machine_quit(b->machine);
+}
+
+static void power_off(struct box *b, int64_t patience_ms)
+{
+        if (b->life >= LIFE_HALTING)
+                return;
+        (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
+        (void)source_arm(b->stop_timer, -1);
+        b->suspicion[0] = '\0';
+        if (b->machine_down || !b->booted || b->guest == NULL || b->config.auto_remove ||
+            b->config.disk == NULL || guest_shutdown(b->guest) < 0) {
+                kill_machine(b);
+                return;
+        }
+        b->life = LIFE_HALTING;
+        (void)source_arm(b->power_timer, patience_ms); /* an armed timerfd cannot refuse */
+}
+
+/* ---- the outcome ---- */
+
+static void settle_exit(struct box *b, const struct frame_exit *status, int64_t patience_ms)
+{
+        if (b->settled)
+                return;
+        b->settled = true;
+        b->state.phase = STATE_EXITED;
+        b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
+        b->state.oom_killed = (status->flags & FRAME_EXIT_OUT_OF_MEM) != 0;
+        clients_exited(b->clients, status);
+        power_off(b, patience_ms);
+}
+
+static void settle_killed(struct box *b, int64_t patience_ms)
+{
+        const struct frame_exit status = {.signal = SIGKILL};
+        settle_exit(b, &status, patience_ms);
+}
+
+/* ASCII only, so that every reader of state.json can show it. */
+static void set_error_text(struct box *b, const struct error *err)
+{
+        memcpy(b->state.error, err->text, sizeof(b->state.error));
+        for (char *p = b->state.error; *p != '\0'; p++) {
+                if (*p & (char)0x80)
+                        *p = '?';
+        }
+}
+
+static void settle_failed(struct box *b, const char *stage, int exit_code, const struct error *err)
+{
+        if (b->settled)
+                return;
+        b->settled = true;
+        b->state.phase = STATE_FAILED;
+        b->state.exit_code = exit_code;
+        b->state.stage = stage;
+        set_error_text(b, err);
+        log_error("%s: %s", stage, err->text);
+        struct error told = *err;
+        memcpy(told.text, b->state.error, sizeof(told.text));
+        clients_failed(b->clients, &told, stage, exit_code);
+        power_off(b, HALT_MS);
+}
+
+/* As settle_failed(), with the end of the guest's console behind the message. */
+static void settle_lost(struct box *b, const char *stage, const struct error *err)
+{
+        char tail[CONSOLE_TEXT];
+        struct error told = *err;
+        if (b->console != NULL) {
+                console_drain(b->console);
+                console_tail(b->console, CONSOLE_LINES, tail, sizeof(tail));
+                size_t used = strlen(told.text);
+                if (tail[0] != '\0')
+                        (void)snprintf(told.text + used, sizeof(told.text) - used,
+                                       "\nthe guest's console ended with:\n%s", tail); /* cut is fine */
+        }
+        settle_failed(b, stage, EXIT_BOX_FAILED, &told);
+}
+
+static void judge_vmm(const struct machine_end *end, struct error *err)
+{
+        if (end->exit_code > 128)
+                (void)error_set(err, -EIO, "boxlet-vmm was ended by signal %d (%s)", end->exit_code - 128,
+                                strsignal(end->exit_code - 128));
+        else
+                (void)error_set(err, -EIO, "boxlet-vmm ended by itself with code %d; see monitor.log",
+                                end->exit_code);
+}
+
+/* The machine has ended and nobody asked for it: says why, in words. */
+static void judge(struct box *b)
+{
+        static const char *const when[] = {"before it was started", "before its agent had spoken",
+                                           "before init was started", "while init was being started",
+                                           "while the box was running"};
+        const char *reason = b->end.reason, *detail = b->end.detail;
+        char panic[200];
+        struct error err = ERROR_INIT;
+        const char *moment = b->life <= LIFE_RUNNING ? when[b->life] : "while it was stopped";
+        console_drain(b->console);
+        if (console_panic(b->console, panic, sizeof(panic))) {
+                (void)error_set(&err, -EIO, "the guest's kernel panicked %s: %s", moment, panic);
+                settle_lost(b, "kernel", &err);
+        } else if (strcmp(reason, "guest-reset") == 0) {
+                (void)error_set(&err, -EIO, "the guest reset or powered off by itself %s%s%s", moment,
+                                b->suspicion[0] != '\0' ? "; " : "", b->suspicion);
+                settle_lost(b, b->guest == NULL && !b->booted ? "kernel" : "agent", &err);
+        } else if (strcmp(reason, "engine-died") == 0) {
+                (void)error_set(&err, -EIO, "the machine's engine (%s) ended by itself %s: %s",
+                                b->config.engine, moment, detail);
+                settle_lost(b, "machine", &err);
+        } else if (reason[0] != '\0') {
+                (void)error_set(&err, strcmp(reason, "engine-missing") == 0 ? -ENOENT : -EIO,
+                                "start the machine: %s%s%s", reason, detail[0] != '\0' ? ": " : "", detail);
+                settle_lost(b, "machine", &err);
+        } else {
+                judge_vmm(&b->end, &err);
+                settle_lost(b, "machine", &err);
+        }
+}
+
+static void suspect(struct box *b, const char *what, const struct error *err)
+{
+        if (b->settled || b->suspicion[0] != '\0')
+                return;
+        (void)snprintf(b->suspicion, sizeof(b->suspicion), "%s%s%s", what, err->code != 0 ? ": " : "",
+                       err->code != 0 ? err->text : ""); /* cut is fine */
+        (void)source_arm(b->power_timer, SUSPECT_MS);    /* an armed timerfd cannot refuse */
+}
+
+static void on_power_timer(struct source *s, void *data)
+{
+        struct box *b = data;
+        struct error err = ERROR_INIT;
+        (void)s;
+        if (b->machine_down) { /* a connection that a dead boxlet-vmm had did not end */
+                b->impatient = true;
+                conclude(b);
+        } else if (b->settled) {
+                log_warning("the guest did not unmount its disk in time");
+                kill_machine(b);
+        } else {
+                (void)error_set(&err, -EIO, "the guest is lost though its machine runs: %s", b->suspicion);
+                settle_lost(b, "agent", &err);
+        }
+}
+
+static void on_boot_timer(struct source *s, void *data)
+{
+        struct box *b = data;
+        struct error err = ERROR_INIT;
+        (void)s;
+        (void)error_set(&err, -ETIMEDOUT, "%s within %lld ms",
+                        b->guest == NULL ? "the guest's agent did not speak"
+                                         : "the guest's agent did not finish booting",
+                        (long long)b->config.boot_timeout_ms);
+        settle_lost(b, b->guest == NULL ? "kernel" : "agent", &err);
+}
+
+/* ---- init ---- */
+
+static void note_log_loss(struct box *b, int r)
+{
+        char text[128];
+        if (r < 0 && !b->log_failed) {
+                (void)snprintf(text, sizeof(text), "output was lost from the log: %s", strerror(-r));
+                warn(b, text);
+        }
+        b->log_failed = r < 0;
+}
+
+static void send_input(struct box *b)
+{
+        while (b->input.length > 0) {
+                size_t n = b->input.length < FRAME_STREAM_MAX ? b->input.length : FRAME_STREAM_MAX;
+                if (init_send(b->init, FRAME_STDIN, buffer_content(&b->input), n) < 0)
+                        log_warning("input for init was lost: too much of it waits");
+                buffer_consume(&b->input, n);
+        }
+        if (b->input_ended)
+                (void)init_send(b->init, FRAME_STDIN, NULL,
+                                0); /* an empty frame finds room, or init is gone */
+        buffer_done(&b->input);
+}
+
+static void send_size(struct box *b)
+{
+        struct frame_resize resize;
+        frame_resize_make(b->rows, b->columns, &resize);
+        (void)init_send(b->init, FRAME_RESIZE, &resize,
+                        sizeof(resize)); /* as after a resize that was missed */
+}
+
+static void init_started(struct init *init, int64_t pid, void *data)
+{
+        struct box *b = data;
+        (void)init;
+        if (b->life != LIFE_ASKED)
+                return;
+        b->life = LIFE_RUNNING;
+        b->state.phase = STATE_RUNNING;
+        b->state.pid = pid;
+        b->state.started_ns = state_now_ns();
+        save_state(b, false);
+        if (b->config.terminal && b->rows > 0)
+                send_size(b);
+        send_input(b);
+        clients_started(b->clients, pid);
+        clients_resume_input(b->clients);
+        config_drop_spec(&b->config);
+        (void)malloc_trim(0);
+}
+
+static void init_failed(struct init *init, const struct error *err, void *data)
+{
+        struct box *b = data;
+        struct error told = *err;
+        (void)init;
+        int exit_code = err->code == -ENOENT                            ? 127
+                        : err->code == -EACCES || err->code == -ENOEXEC ? 126
+                                                                        : EXIT_BOX_FAILED;
+        settle_failed(b, "container", exit_code, &told);
+}
+
+static void init_output(struct init *init, bool is_stderr, const void *bytes, size_t size, void *data)
+{
+        struct box *b = data;
+        (void)init;
+        note_log_loss(b, size > 0 ? logfile_write(b->log, is_stderr, bytes, size)
+                                  : logfile_finish(b->log, is_stderr));
+        clients_output(b->clients, is_stderr, bytes, size);
+}
+
+static void init_exited(struct init *init, const struct frame_exit *status, void *data)
+{
+        struct box *b = data;
+        (void)init;
+        int out = logfile_finish(b->log, false), err = logfile_finish(b->log, true);
+        note_log_loss(b, out < 0 ? out : err);
+        settle_exit(b, status, HALT_MS);
+}
+
+static void init_drained(struct init *init, void *data)
+{
+        struct box *b = data;
+        (void)init;
+        clients_resume_input(b->clients);
+}
+
+static void init_gone(struct init *init, const struct error *err, void *data)
+{
+        struct box *b = data;
+        init_free(init);
+        b->init = NULL;
+        suspect(b, "init's connection ended", err);
+        if (b->machine_down)
+                conclude(b);
+}
+
+static const struct init_ops init_ops = {init_started, init_failed,  init_output,
+                                         init_exited,  init_drained, init_gone};
+
+static void try_start(struct box *b)
+{
+        struct error err = ERROR_INIT;
+        if (b->life != LIFE_BOOTED || b->hold)
+                return;
+        b->life = LIFE_ASKED;
+        cleanup_json json_t *request = request_start(&b->config, b->rows, b->columns);
+        if (request == NULL)
+                (void)error_set(&err, -ENOMEM, "start init: out of memory");
+        else
+                (void)init_new(b->loop, b->plan.box_fd, request, &init_ops, b, &b->init, &err);
+        if (err.code != 0)
+                settle_failed(b, "container", EXIT_BOX_FAILED, &err);
+}
+
+/* ---- the agent ---- */
+
+static void guest_booted(struct guest *guest, void *data)
+{
+        struct box *b = data;
+        (void)guest;
+        if (b->life != LIFE_BOOTING)
+                return;
+        (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
+        b->booted = true;
+        b->life = LIFE_BOOTED;
+        try_start(b);
+}
+
+static void guest_failed(struct guest *guest, const char *stage, const struct error *err, void *data)
+{
+        struct box *b = data;
+        (void)guest;
+        settle_lost(b, stage, err);
+}
+
+static void guest_halted(struct guest *guest, void *data)
+{
+        struct box *b = data;
+        (void)guest;
+        if (b->life == LIFE_HALTING)
+                kill_machine(b);
+}
+
+static void guest_gone(struct guest *guest, const struct error *err, void *data)
+{
+        struct box *b = data;
+        guest_free(guest);
+        b->guest = NULL;
+        suspect(b, "the agent's control connection ended", err);
+        if (b->machine_down)
+                conclude(b);
+}
+
+static const struct guest_ops guest_ops = {guest_booted, guest_failed, guest_halted, guest_gone};
+
+static void boot(struct box *b, int fd)
+{
+        struct request_network network = {0};
+        struct error err = ERROR_INIT;
+        if (b->network != NULL && network_is_up(b->network))
+                network_describe(b->network, &network);
+        cleanup_json json_t *request = request_boot(&b->config, &network);
+        int r = -ENOMEM;
+        if (request == NULL)
+                (void)close(fd); /* a socket of the guest's */
+        else
+                r = guest_new(b->loop, fd, request, &guest_ops, b, &b->guest);
+        if (r < 0) {
+                (void)error_errno(&err, r, "talk to the guest's agent");
+                settle_failed(b, "agent", EXIT_BOX_FAILED, &err);
+        }
+}
+
+/* ---- the machine ---- */
+
+static void machine_connection(struct machine *machine, unsigned port, int fd, void *data)
+{
+        struct box *b = data;
+        (void)machine;
+        if (port == AGENT_PORT && b->life == LIFE_BOOTING && b->guest == NULL && !b->settled)
+                boot(b, fd);
+        else
+                (void)close(fd); /* nobody listens there */
+}
+
+static void machine_is_down(struct machine *machine, const struct machine_end *end, void *data)
+{
+        struct box *b = data;
+        (void)machine;
+        b->machine_down = true;
+        b->end = *end;
+        log_info("the machine has ended: %s %s", end->reason, end->detail);
+        if (b->guest != NULL || b->init != NULL)
+                (void)source_arm(b->power_timer, SUSPECT_MS); /* an armed timerfd cannot refuse */
+        conclude(b);
+}
+
+static const struct machine_ops machine_ops = {machine_connection, machine_is_down};
+
+static void network_died(struct network *network, bool no_uplink, const char *reason, void *data)
+{
+        struct box *b = data;
+        struct error err = ERROR_INIT;
+        char text[512];
+        (void)network;
+        if (b->settled)
+                return;
+        if (b->guest == NULL && !no_uplink) {
+                (void)error_set(&err, -EIO, "start the network: passt ended: %s", reason);
+                settle_failed(b, "network", EXIT_BOX_FAILED, &err);
+                return;
+        }
+        (void)snprintf(text, sizeof(text), "the box has no network%s: passt ended: %s",
+                       b->guest == NULL ? "" : " any more", reason); /* cut is fine */
+        warn(b, text);
+}
+
+static const struct network_ops network_ops = {network_died};
+
+/* ---- what clients ask for ---- */
+
+static void drain(struct box *b)
+{
+        b->draining = true; /* an EXIT may lie behind output that waits for a slow client */
+        if (b->init != NULL)
+                init_pause(b->init, false);
+}
+
+static int send_signal(struct box *b, int number)
+{
+        struct frame_signal signal;
+        frame_signal_make(number, &signal);
+        return b->init == NULL ? -ESRCH : init_send(b->init, FRAME_SIGNAL, &signal, sizeof(signal));
+}
+
+static void stop_with_kill(struct box *b)
+{
+        b->stop_step = STOP_KILLED;
+        (void)send_signal(b, SIGKILL);            /* if it does not arrive, the timer ends the machine */
+        (void)source_arm(b->stop_timer, KILL_MS); /* an armed timerfd cannot refuse */
+        drain(b);
+}
+
+static void on_stop_timer(struct source *s, void *data)
+{
+        struct box *b = data;
+        (void)s;
+        if (b->settled)
+                return;
+        if (b->stop_step == STOP_SIGNALLED) {
+                stop_with_kill(b);
+                return;
+        }
+        log_warning("init did not end by SIGKILL in time: the machine is ended");
+        b->booted = false; /* its agent is not to be waited for */
+        settle_killed(b, 0);
+}
+
+static void settle_before_start(struct box *b, int signal)
+{
+        struct error err = ERROR_INIT;
+        (void)error_set(&err, -ECANCELED, "the box was ended (signal %d) before its command ran", signal);
+        settle_failed(b, "container", 128 + signal, &err);
+}
+
+static void stop(int64_t timeout_ms, void *data)
+{
+        struct box *b = data;
+        if (b->settled)
+                return;
+        if (b->life != LIFE_RUNNING) {
+                settle_before_start(b, (int)(b->life == LIFE_PREPARING ? SIGTERM : b->config.stop_signal));
+                return;
+        }
+        if (timeout_ms < 0)
+                timeout_ms = b->config.stop_timeout_ms;
+        if (b->stop_step == STOP_KILLED)
+                return;
+        if (timeout_ms == 0 || b->config.stop_signal == SIGKILL) {
+                stop_with_kill(b);
+                return;
+        }
+        if (b->stop_step == STOP_NONE) {
+                b->state.phase = STATE_STOPPING;
+                save_state(b, false);
+        }
+        b->stop_step = STOP_SIGNALLED;
+        (void)send_signal(b, (int)b->config.stop_signal); /* if it does not arrive, the timer goes on */
+        (void)source_arm(b->stop_timer, timeout_ms);      /* an armed timerfd cannot refuse */
+        drain(b);
+}
+
+static int kill_init(int signal, struct error *err, void *data)
+{
+        struct box *b = data;
+        if (b->settled)
+                return error_set(err, -ESRCH, "send a signal: the box's command has ended");
+        if (b->life == LIFE_RUNNING) {
+                int r = send_signal(b, signal);
+                if (signal == SIGKILL)
+                        stop_with_kill(b);
+                return r < 0 ? error_errno(err, r, "send a signal") : 0;
+        }
+        if (signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP ||
+            signal == SIGQUIT) {
+                settle_before_start(b, signal);
+                return 0;
+        }
+        return error_set(err, -ESRCH, "send a signal: the box's command does not run yet");
+}
+
+static void unleashed(void *data)
+{
+        struct box *b = data;
+        if (b->settled)
+                return;
+        log_info("the caller has gone: the box ends");
+        settle_killed(b, LEASH_HALT_MS);
+}
+
+static void start_wanted(void *data)
+{
+        struct box *b = data;
+        b->hold = false;
+        try_start(b);
+}
+
+static json_t *status(void *data)
+{
+        const struct box *b = data;
+        json_t *json =
+            json_pack("{s:s}", "state", state_phase_name(b->settled ? STATE_STOPPING : b->state.phase));
+        if (json != NULL && b->state.pid != 0)
+                (void)json_object_set_new(json, "pid", json_integer(b->state.pid));
+        if (json != NULL && b->state.started_ns != 0)
+                (void)json_object_set_new(json, "started_ns", json_integer(b->state.started_ns));
+        return json;
+}
+
+static void input(const void *bytes, size_t size, void *data)
+{
+        struct box *b = data;
+        int r = 0;
+        if (b->settled || !b->config.stdin_open || b->input_ended)
+                return;
+        if (b->life == LIFE_RUNNING && b->init != NULL)
+                r = init_send(b->init, FRAME_STDIN, bytes, size);
+        else if (size > 0)
+                r = buffer_append(&b->input, bytes, size);
+        if (size == 0)
+                b->input_ended = true;
+        if (r < 0)
+                log_warning("input for init was lost: %s", strerror(-r));
+}
+
+static bool input_is_full(void *data)
+{
+        const struct box *b = data;
+        if (b->settled)
+                return false;
+        return b->life == LIFE_RUNNING && b->init != NULL ? init_is_full(b->init)
+                                                          : b->input.length > CHANNEL_HIGH_WATER;
+}
+
+static void resize(uint16_t rows, uint16_t columns, void *data)
+{
+        struct box *b = data;
+        b->rows = rows;
+        b->columns = columns;
+        if (b->life == LIFE_RUNNING && b->init != NULL && b->config.terminal)
+                send_size(b);
+}
+
+static void block_output(bool blocked, void *data)
+{
+        struct box *b = data;
+        if (b->init != NULL)
+                init_pause(b->init, blocked && !b->draining);
+}
+
+static void idle(void *data)
+{
+        struct box *b = data;
+        loop_quit(b->loop, 0);
+}
+
+static const struct clients_ops clients_ops = {
+    .start = start_wanted,
+    .stop = stop,
+    .kill = kill_init,
+    .unleashed = unleashed,
+    .status = status,
+    .input = input,
+    .input_is_full = input_is_full,
+    .resize = resize,
+    .block_output = block_output,
+    .idle = idle,
+};
+
+static void on_signal(struct source *s, int signal, pid_t sender, void *data)
+{
+        struct box *b = data;
+        (void)s;
+        log_info("signal %d from process %d", signal, (int)sender);
+        if (b->settled)
+                kill_machine(b); /* asked twice: no more waiting for the guest */
+        else if (b->stop_step == STOP_SIGNALLED)
+                stop_with_kill(b);
+        else
+                stop(-1, b);
+}
+
+/* ---- the end ---- */
+
+/* QEMU is boxlet-vmm's child; when that was killed it became ours, and it is dying. */
+static void reap_orphans(void)
+{
+        cleanup_free char *text = NULL;
+        if (path_read_at(AT_FDCWD, "/proc/thread-self/children", 4096, &text, NULL) == 0) {
+                char *rest = text;
+                for (long pid = strtol(rest, &rest, 10); pid > 1; pid = strtol(rest, &rest, 10))
+                        (void)kill((pid_t)pid, SIGKILL); /* a child of ours: its pid cannot be reused yet */
+        }
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+                ;
+}
+
+static void remove_folder(struct box *b)
+{
+        struct stat ours, named;
+        cleanup_fd int parent = openat(b->plan.box_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = parent < 0 || fstat(b->plan.box_fd, &ours) < 0 ||
+                        fstatat(parent, b->config.id, &named, AT_SYMLINK_NOFOLLOW) < 0
+                    ? -errno
+                    : 0;
+        if (r == 0 && (ours.st_dev != named.st_dev || ours.st_ino != named.st_ino))
+                r = -ESTALE;
+        if (r == 0)
+                r = path_remove_all_at(parent, b->config.id);
+        if (r < 0) {
+                log_error("remove the box's folder: %s", strerror(-r));
+                save_state(b, true);
+        }
+}
+
+static void release(struct box *b)
+{
+        network_free(b->network);
+        b->network = NULL;
+        init_free(b->init);
+        b->init = NULL;
+        guest_free(b->guest);
+        b->guest = NULL;
+        machine_free(b->machine);
+        b->machine = NULL;
+        reap_orphans();
+        if (b->console != NULL)
+                console_drain(b->console);
+        console_free(b->console);
+        b->console = NULL;
+        logfile_free(b->log);
+        b->log = NULL;
+}
+
+static void conclude(struct box *b)
+{
+        if (b->life == LIFE_DOWN)
+                return;
+        bool connected = b->guest != NULL || b->init != NULL;
+        if (!b->settled && connected && !b->impatient)
+                return; /* their end follows: invariant 2 */
+        if (!b->settled)
+                judge(b); /* comes back here through kill_machine() */
+        if (b->life == LIFE_DOWN)
+                return;
+        b->life = LIFE_DOWN;
+        clients_close_door(b->clients, b->plan.box_fd);
+        (void)unlinkat(b->plan.box_fd, "vsock.sock", 0); /* it may never have been made */
+        release(b);
+        b->state.finished_ns = state_now_ns();
+        if (b->config.auto_remove)
+                remove_folder(b);
+        else
+                save_state(b, true);
+        (void)flock(b->plan.lock_fd, LOCK_UN); /* the box is down, though clients may still be reading */
+        (void)source_arm(b->linger_timer, LINGER_MS); /* an armed timerfd cannot refuse */
+        clients_down(b->clients);
+}
+
+static void on_linger_timer(struct source *s, void *data)
+{
+        struct box *b = data;
+        (void)s;
+        clients_drop_silent(b->clients);
+}
+
+/* ---- the beginning ---- */
+
+static int read_config(struct box *b, struct error *err)
+{
+        cleanup_free char *text = NULL;
+        size_t size;
+        int r = path_read_at(b->plan.box_fd, "box.json", CONFIG_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_errno(err, r, "read box.json");
+        return config_parse(text, size, &b->config, err);
+}
+
+static int start_network(struct box *b, struct error *err)
+{
+        if (!b->config.has_network)
+                return 0;
+        int r = network_start(b->loop, &b->config, &network_ops, b, &b->network, err);
+        if (r < 0)
+                return r;
+        if (b->network == NULL)
+                warn(b, "the box has no network: this host has no route to anywhere");
+        else
+                b->state.ports = json_incref(network_ports(b->network));
+        return 0;
+}
+
+static int start_machine(struct box *b, struct error *err)
+{
+        cleanup_fd int console_fd = -1;
+        struct machine_plan plan = {.config = &b->config, .box_fd = b->plan.box_fd, .log_fd = b->plan.log_fd};
+        int r = console_new(b->loop, b->plan.box_fd, &b->console, &console_fd, err);
+        if (r < 0)
+                return r;
+        plan.console_fd = console_fd;
+        plan.net_fd = b->network == NULL ? -1 : network_fd(b->network);
+        if (b->network != NULL)
+                (void)strncpy(plan.mac, network_mac(b->network), sizeof(plan.mac) - 1); /* 17 characters */
+        r = machine_start(b->loop, &plan, &machine_ops, b, &b->machine, err);
+        if (b->network != NULL)
+                network_hand_over(b->network);
+        return r;
+}
+
+/* Everything up to the running machine. On failure *ret_stage says where. */
+static int prepare(struct box *b, const char **ret_stage, struct error *err)
+{
+        *ret_stage = "machine";
+        int r = clients_listen(b->clients, b->plan.box_fd, err);
+        if (r == 0)
+                r = read_config(b, err);
+        if (r == 0)
+                r = logfile_new(b->plan.box_fd, b->config.log_maximum_bytes, b->config.log_files, &b->log,
+                                err);
+        if (r < 0)
+                return r;
+        *ret_stage = "network";
+        r = start_network(b, err);
+        if (r < 0)
+                return r;
+        *ret_stage = "machine";
+        return start_machine(b, err);
+}
+
+static int add_sources(struct box *b)
+{
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+        int r = loop_add_timer(b->loop, on_boot_timer, b, &b->boot_timer);
+        if (r == 0)
+                r = loop_add_timer(b->loop, on_stop_timer, b, &b->stop_timer);
+        if (r == 0)
+                r = loop_add_timer(b->loop, on_power_timer, b, &b->power_timer);
+        if (r == 0)
+                r = loop_add_timer(b->loop, on_linger_timer, b, &b->linger_timer);
+        for (size_t i = 0; i < 3 && r == 0; i++)
+                r = loop_add_signal(b->loop, signals[i], on_signal, b, &b->signals[i]);
+        return r;
+}
+
+static int begin(struct box *b, struct error *err)
+{
+        const char *stage;
+        int r = state_init(&b->state, b->plan.box_fd, err);
+        if (r < 0)
+                return r;
+        r = add_sources(b);
+        if (r == 0)
+                r = clients_new(b->loop, &clients_ops, b, &b->clients);
+        if (r == 0 && b->plan.client_fd >= 0)
+                r = clients_adopt(b->clients, take_fd(&b->plan.client_fd), b->hold);
+        if (r < 0)
+                return error_errno(err, r, "begin");
+        struct error why = ERROR_INIT;
+        if (prepare(b, &stage, &why) < 0) {
+                settle_failed(b, stage, EXIT_BOX_FAILED, &why);
+                return 0;
+        }
+        save_state(b, false);
+        b->life = LIFE_BOOTING;
+        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
+        clients_ready(b->clients);
+        return 0;
+}
+
+int box_new(struct loop *loop, const struct box_plan *plan, struct box **ret_box, struct error *err)
+{
+        struct box *b = calloc(1, sizeof(*b));
+        if (b == NULL)
+                return error_set(err, -ENOMEM, "out of memory");
+        b->loop = loop;
+        b->plan = *plan;
+        b->hold = plan->hold;
+        buffer_init(&b->input, CHANNEL_QUEUE_MAX);
+        int r = begin(b, err);
+        if (r < 0) {
+                box_free(b);
+                return r;
+        }
+        *ret_box = b;
+        return 0;
+}
+
+void box_free(struct box *b)
+{
+        if (b == NULL)
+                return;
+        release(b);
+        clients_free(b->clients);
+        close_fd(&b->plan.client_fd);
+        source_free(b->boot_timer);
+        source_free(b->stop_timer);
+        source_free(b->power_timer);
+        source_free(b->linger_timer);
+        for (size_t i = 0; i < 3; i++)
+                source_free(b->signals[i]);
+        buffer_done(&b->input);
+        state_done(&b->state);
+        config_done(&b->config);
+        free(b);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MONITOR_CONFIG_H
+#define MONITOR_CONFIG_H
+
+#include "base/error.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* box.json, read and checked (docs/protocol.md, section 6). */
+
+#define CONFIG_SIZE_MAX    (4U << 20)
+#define CONFIG_PUBLISH_MAX 4096
+#define CONFIG_ADDRESS_MAX 46
+
+struct publish {
+        char address[CONFIG_ADDRESS_MAX]; /* "": any address, IPv4 and IPv6 */
+        uint16_t host_port;               /* 0: any free one */
+        uint16_t box_port;
+        bool udp;
+};
+
+struct config {
+        json_t *document; /* owns what the pointers below lend */
+        const char *id, *name;
+        const char *vmm, *qemu, *passt;
+        const char *engine, *accel, *kernel, *initrd, *kernel_arguments;
+        const char *image, *disk; /* disk NULL: the upper folder is a tmpfs */
+        const char *hostname;
+        int64_t cpus, memory_bytes, boot_timeout_ms;
+        int64_t stop_signal, stop_timeout_ms;
+        bool readonly, stdin_open, terminal, auto_remove;
+        const json_t *volumes, *hosts, *sysctl, *spec; /* the first three may be NULL */
+        bool has_network;
+        struct publish *publish;
+        size_t publish_count;
+        const json_t *dns, *search; /* may be NULL */
+        int64_t log_maximum_bytes, log_files;
+};
+
+/* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */
+int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err);
+void config_done(struct config *config);
+
+/* Lets go of the container's specification, which is the bulk of the document, once it has been used. */
+void config_drop_spec(struct config *config);
+
+#endif
