@@ -17,6 +17,7 @@
 #include "vmm/qemu/plan.h"
 
 #include "base/cleanup.h"
+#include "vmm/qemu/tsc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,10 +30,10 @@ enum qemu_fd { QEMU_KERNEL = 3, QEMU_INITRD, QEMU_CONSOLE, QEMU_VSOCK, QEMU_NET,
 
 /* What the guest's kernel is told, before the caller's own words:
  * reboot by triple fault, at once after a panic; no calibrations and self-tests that an emulated CPU makes
- * slow. */
+ * slow: its local APIC timer counts at 1 GHz, and its TSC is the host's (kernel/README.md). */
 #define KERNEL_ARGUMENTS                                                                         \
         "console=ttyS0 quiet reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on " \
-        "rcupdate.rcu_expedited=1 cryptomgr.notests noreplace-smp swiotlb=noforce"
+        "rcupdate.rcu_expedited=1 cryptomgr.notests noreplace-smp swiotlb=noforce lapic_timer_hz=1000000000"
 
 static int add(struct qemu_plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int add(struct qemu_plan *p, const char *format, ...)
@@ -94,14 +95,18 @@ static int add_machine(struct qemu_plan *p, const struct config *c)
 
 static int add_kernel(struct qemu_plan *p, const struct config *c)
 {
+        char tsc[48] = "";
+        unsigned tsc_khz = c->accel == CONFIG_ACCEL_KVM ? 0 : qemu_tsc_khz();
         int r;
+        if (tsc_khz != 0)
+                (void)snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", tsc_khz);
         hand_over(p, c->kernel_fd, QEMU_KERNEL);
         hand_over(p, c->initrd_fd, QEMU_INITRD);
         if ((r = add(p, "-kernel")) < 0 || (r = add(p, "/proc/self/fd/%d", QEMU_KERNEL)) < 0 ||
             (r = add(p, "-initrd")) < 0 || (r = add(p, "/proc/self/fd/%d", QEMU_INITRD)) < 0 ||
             (r = add(p, "-append")) < 0)
                 return r;
-        return add(p, "%s%s%s", KERNEL_ARGUMENTS, c->kernel_arguments[0] != '\0' ? " " : "",
+        return add(p, "%s%s%s%s", KERNEL_ARGUMENTS, tsc, c->kernel_arguments[0] != '\0' ? " " : "",
                    c->kernel_arguments);
 }
 
