@@ -133,12 +133,12 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
         /* the lock first: a state read after the lock was seen free is the last one */
         bool held = life_is_held(box_fd);
         report.state = read_state(box_fd);
-        if (held)
+        if (report.state != NULL && has_ended(report.state, &report.exit_code))
+                report.life = LIFE_EXITED; /* if the lock is held, the monitor is on its way out */
+        else if (held)
                 report.life = LIFE_RUNNING;
-        else if (report.state == NULL)
-                report.life = was_started ? LIFE_DEAD : LIFE_CREATED;
         else
-                report.life = has_ended(report.state, &report.exit_code) ? LIFE_EXITED : LIFE_DEAD;
+                report.life = was_started || report.state != NULL ? LIFE_DEAD : LIFE_CREATED;
         if (report.life == LIFE_DEAD)
                 report.exit_code = 137;
         *ret_report = report;

@@ -36,7 +36,7 @@ static const struct {
                        "install boxlet completely, or set $BOXLET_LIBEXEC"},
     [PLACE_VMM] = {"boxlet-vmm", "src/vmm/boxlet-vmm", NULL, "boxlet-vmm",
                    "install boxlet completely, or set $BOXLET_LIBEXEC"},
-    [PLACE_AGENT] = {"agent.cpio", "src/agent/agent.cpio", NULL, "the agent's initramfs",
+    [PLACE_AGENT] = {"agent.cpio", "agent.cpio", NULL, "the agent's initramfs",
                      "install boxlet completely, or set $BOXLET_LIBEXEC"},
     [PLACE_QEMU] = {NULL, NULL, "qemu-system-x86_64", "QEMU", "apt install qemu-system-x86"},
     [PLACE_PASST] = {NULL, NULL, "passt", "passt", "apt install passt, or use --network none"},

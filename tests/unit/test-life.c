@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "runtime/life.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void write_state(int box_fd, const char *text)
+{
+        assert_int_equal(path_write_atomic_at(box_fd, "state.json", text, strlen(text), 0600), 0);
+}
+
+static enum life life_of(int box_fd, bool was_started, int *ret_code)
+{
+        cleanup_life_report struct life_report report;
+        life_read(box_fd, was_started, &report);
+        *ret_code = report.exit_code;
+        return report.life;
+}
+
+static void the_lock_is_the_truth(void **state)
+{
+        (void)state;
+        int box_fd, code;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        assert_int_equal(life_of(box_fd, false, &code), LIFE_CREATED);
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_DEAD); /* killed before its first word */
+        write_state(box_fd, "{\"state\": \"running\"}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_DEAD);
+        assert_int_equal(code, 137);
+        int lock = -1;
+        assert_int_equal(life_take(box_fd, &lock, &err), 0);
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_RUNNING);
+        assert_int_equal(code, -1);
+        write_state(box_fd, "{\"state\": \"exited\", \"exit_code\": 7}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_EXITED); /* the monitor is on its way out */
+        (void)close(lock);
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_EXITED);
+        assert_int_equal(code, 7);
+        write_state(box_fd, "{\"state\": \"failed\"}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_EXITED);
+        assert_int_equal(code, 125);
+        write_state(box_fd, "not json");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_DEAD);
+}
+
+static void one_of_two_starters_wins(void **state)
+{
+        (void)state;
+        int box_fd;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        int first = -1, second = -1;
+        assert_int_equal(life_take(box_fd, &first, &err), 0);
+        assert_int_equal(life_take(box_fd, &second, &err), -EBUSY);
+        assert_non_null(strstr(err.text, "running"));
+        (void)close(first);
+        assert_int_equal(life_take(box_fd, &second, &err), 0);
+        (void)close(second);
+}
+
+static void who_looks_does_not_stop_a_starter(void **state)
+{
+        (void)state;
+        int box_fd;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                for (;;)
+                        (void)life_is_held(box_fd);
+        }
+        for (int i = 0; i < 200; i++) {
+                int lock = -1;
+                if (life_take(box_fd, &lock, &err) < 0)
+                        fail_msg("%s", err.text);
+                (void)close(lock);
+        }
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void a_lock_without_a_name_is_a_removed_box(void **state)
+{
+        (void)state;
+        int box_fd;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        int lock = -1;
+        assert_int_equal(life_take(box_fd, &lock, &err), -ENOENT);
+        assert_int_equal(life_create(box_fd, &err), 0);
+        assert_int_equal(life_create(box_fd, &err), -EEXIST);
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(the_lock_is_the_truth),
+    cmocka_unit_test(one_of_two_starters_wins),
+    cmocka_unit_test(who_looks_does_not_stop_a_starter),
+    cmocka_unit_test(a_lock_without_a_name_is_a_removed_box),
+};
+UNIT_TEST_MAIN(cases)
