@@ -78,7 +78,7 @@ static void arrange_descriptors(const struct child_plan *plan)
                                    plan->status_fd, plan->init_pidfd, plan->leaf_fd};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
         for (int i = 0; i < CHILD_FDS_END; i++) {
-                int source = from[i] < 0 && i < 3 ? null : from[i];
+                int source = i < 3 && from[i] < 0 ? null : from[i];
                 from[i] = source < 0 ? -1 : fcntl(source, F_DUPFD_CLOEXEC, CHILD_FDS_END);
         }
         for (int i = 0; i < CHILD_FDS_END; i++)

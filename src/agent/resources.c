@@ -127,7 +127,7 @@ static int parse_cpu(const json_t *cpu, struct resources *r, struct error *err)
 {
         static const char *const names[] = {"shares", "quota", "period", "cpus",
                                             "mems",   "idle",  "burst",  NULL};
-        const char *cpus, *mems;
+        const char *cpus = "", *mems = "";
         int64_t burst;
         char text[32];
         int result = check_members(cpu, &(struct allowed){names, "linux.resources.cpu"}, err);
