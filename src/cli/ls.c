@@ -86,8 +86,9 @@ static char *describe_ports(const json_t *box)
         size_t i;
         if (json_is_string(ports))
                 return strdup(json_string_value(ports));
-        json_array_foreach (ports, i, port)
+        json_array_foreach (ports, i, port) {
                 describe_port(port, &text);
+        }
         return buffer_take(&text);
 }
 
@@ -139,8 +140,9 @@ static int print_table(const json_t *boxes, bool whole)
         size_t i;
         table_init(&table, 7);
         int r = table_add(&table, heading);
-        json_array_foreach (boxes, i, box)
+        json_array_foreach (boxes, i, box) {
                 r = r < 0 ? r : add_row(&table, box, whole);
+        }
         if (r == 0)
                 table_print(&table, stdout);
         return r;
@@ -185,7 +187,7 @@ const struct command command_ls = {
     .name = "ls",
     .alias = "ps",
     .summary = "List boxes",
-    .description = "Shows the boxes that run, with -a all of them. --format json prints one array.",
+    .description = "Shows the boxes that run, with -a all of them. With --format json, prints one array.",
     .options = options,
     .refused = refused,
     .plan_size = sizeof(struct ls_plan),
