@@ -160,12 +160,11 @@ static void zsh_option(const struct cli_option *o)
                 printf("*");
         else if (o->letter != 0)
                 printf("(-%c --%s)", o->letter, o->name);
+        const char *plus = o->kind == OPTION_FLAG ? "" : "+", *equals = o->kind == OPTION_FLAG ? "" : "=";
         if (o->letter != 0)
-                printf("'{-%c,--%s", o->letter, o->name);
+                printf("'{-%c%s,--%s%s}'", o->letter, plus, o->name, equals);
         else
-                printf("--%s", o->name);
-        if (o->letter != 0)
-                printf("}'");
+                printf("--%s%s", o->name, equals);
         printf("[");
         quote(o->help, "[]:\\");
         printf("]");
