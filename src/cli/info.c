@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define INDENT_MAX 6
+
 struct info_plan {
         struct text_list operands;
         const char *format;
@@ -18,33 +20,69 @@ static const struct cli_option options[] = {
     {0},
 };
 
-static void print_value(const json_t *value)
+static void print_members(const json_t *value, int indent);
+
+static void print_scalar(const json_t *value)
 {
         if (json_is_string(value)) {
                 cli_print_safe(stdout, json_string_value(value));
-        } else {
-                cleanup_free char *text =
-                    json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-                fputs(text != NULL ? text : "", stdout);
+                return;
+        }
+        cleanup_free char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+        fputs(text != NULL ? text : "", stdout);
+}
+
+/* "name: reason" of {"name", "usable", "reason"} and what else comes in lists. */
+static void print_item(const json_t *item, int indent)
+{
+        const char *key;
+        json_t *value;
+        bool first = true;
+        printf("%*s- ", indent, "");
+        if (!json_is_object(item)) {
+                print_scalar(item);
+                putchar('\n');
+                return;
+        }
+        json_object_foreach ((json_t *)item, key, value) {
+                printf("%s", first ? "" : ", ");
+                cli_print_safe(stdout, key);
+                printf(": ");
+                print_scalar(value);
+                first = false;
         }
         putchar('\n');
 }
 
-/* Deeper levels are printed as JSON: this is a summary. */
+static void print_member(const char *key, const json_t *value, int indent)
+{
+        const json_t *item;
+        size_t i;
+        printf("%*s", indent, "");
+        cli_print_safe(stdout, key);
+        if (json_is_object(value) && json_object_size(value) > 0 && indent < INDENT_MAX) {
+                printf(":\n");
+                print_members(value, indent + 2);
+        } else if (json_is_array(value) && json_array_size(value) > 0) {
+                printf(":\n");
+                json_array_foreach (value, i, item) {
+                        print_item(item, indent + 2);
+                }
+        } else {
+                printf(": ");
+                if (!json_is_null(value))
+                        print_scalar(value);
+                putchar('\n');
+        }
+}
+
+/* Calls itself through print_member(); INDENT_MAX bounds that, deeper levels are printed as JSON. */
 static void print_members(const json_t *object, int indent)
 {
         const char *key;
         json_t *value;
         json_object_foreach ((json_t *)object, key, value) {
-                printf("%*s", indent, "");
-                cli_print_safe(stdout, key);
-                if (json_is_object(value) && indent < 6 && json_object_size(value) > 0) {
-                        printf(":\n");
-                        print_members(value, indent + 2);
-                        continue;
-                }
-                printf(": ");
-                print_value(value);
+                print_member(key, value, indent);
         }
 }
 

@@ -176,7 +176,6 @@ static void set_started(struct session *s)
         s->started = true;
         tell_warnings(s->cli, s->options->starting);
         enter_terminal(s);
-        send_size(s);
 }
 
 /* ---- output ---- */
@@ -481,6 +480,7 @@ static int begin(struct session *s)
                 return r;
         }
         enter_terminal(s);
+        send_size(s); /* before the first dispatch: the terminal has it from its first byte on */
         if (s->options->running)
                 set_started(s);
         dispatch(s);
