@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Import: a tar or a folder becomes an image of one layer. The layer is stored as a tar compressed by zstd at
+ * its fastest; the plain tar's digest, which the configuration needs, is taken on the way.
+ *
+ *      tar: fd -> layer_stream (unpacks, hashes) -> pack() -> blob
+ *      folder: libarchive walks it (never following links) and writes a pax tar -> hash, pack() -> blob
+ */
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "image/blob.h"
+#include "image/changes.h"
+#include "image/find.h"
+#include "image/layer-stream.h"
+#include "image/progress.h"
+#include "image/rootfs_cache.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+#define LAYER_BYTES_MAX (UINT64_C(1) << 40)
+#define PACK_LEVEL      1
+#define PACK_SIZE       (128U << 10)
+#define TOLD_EVERY      (8U << 20)
+
+/* Plain tar bytes go in, a blob comes out. */
+struct packer {
+        const struct image_observer *observer;
+        struct blob_writer *writer;
+        ZSTD_CCtx *context;
+        struct digest *digest; /* of the plain bytes */
+        uint64_t plain, told;
+        char *room;
+        struct error *err; /* for libarchive's callback */
+};
+
+static void packer_done(struct packer *p)
+{
+        blob_writer_free(p->writer);
+        (void)ZSTD_freeCCtx(p->context); /* only frees */
+        digest_free(p->digest);
+        free(p->room);
+}
+
+static int packer_init(struct packer *p, struct image_store *store, struct error *err)
+{
+        p->context = ZSTD_createCCtx();
+        p->room = malloc(PACK_SIZE);
+        p->err = err;
+        if (p->context == NULL || p->room == NULL || digest_new(&p->digest) < 0 ||
+            ZSTD_isError(ZSTD_CCtx_setParameter(p->context, ZSTD_c_compressionLevel, PACK_LEVEL)))
+                return error_set(err, -ENOMEM, "import: out of memory");
+        return blob_writer_new(store, &p->writer, err);
+}
+
+static int pack_some(struct packer *p, ZSTD_inBuffer *in, ZSTD_EndDirective mode, size_t *ret_left,
+                     struct error *err)
+{
+        ZSTD_outBuffer out = {.dst = p->room, .size = PACK_SIZE};
+        size_t left = ZSTD_compressStream2(p->context, &out, in, mode);
+        if (ZSTD_isError(left))
+                return error_set(err, -EIO, "import: compress: %s", ZSTD_getErrorName(left));
+        *ret_left = left;
+        return out.pos > 0 ? blob_writer_write(p->writer, p->room, out.pos, err) : 0;
+}
+
+static int pack(struct packer *p, const void *bytes, size_t size, struct error *err)
+{
+        ZSTD_inBuffer in = {.src = bytes, .size = size};
+        size_t left;
+        if (digest_update(p->digest, bytes, size) < 0)
+                return error_set(err, -EIO, "import: the sha256 function fails");
+        while (in.pos < in.size) {
+                int r = pack_some(p, &in, ZSTD_e_continue, &left, err);
+                if (r < 0)
+                        return r;
+        }
+        p->plain += size;
+        if (p->plain > LAYER_BYTES_MAX)
+                return error_set(err, -EFBIG, "import: larger than 1 TiB");
+        if (p->plain - p->told < TOLD_EVERY)
+                return 0;
+        p->told = p->plain;
+        return progress_bytes(p->observer, IMAGE_PROGRESS_LAYER, "layer", p->plain, 0, err);
+}
+
+static int pack_end(struct packer *p, char ret_digest[DIGEST_TEXT_SIZE], char ret_diff_id[DIGEST_TEXT_SIZE],
+                    struct error *err)
+{
+        ZSTD_inBuffer in = {.src = NULL};
+        size_t left = 1;
+        while (left > 0) {
+                int r = pack_some(p, &in, ZSTD_e_end, &left, err);
+                if (r < 0)
+                        return r;
+        }
+        if (digest_finish(p->digest, ret_diff_id) < 0)
+                return error_set(err, -EIO, "import: the sha256 function fails");
+        return blob_writer_finish(p->writer, NULL, -1, ret_digest, err);
+}
+
+/* ---- a tar ---- */
+
+static int pack_tar(struct packer *p, int fd, struct error *err)
+{
+        struct layer_stream *stream;
+        int r = layer_stream_new(fd, LAYER_BYTES_MAX, NULL, NULL, &stream, err);
+        if (r < 0)
+                return r;
+        for (;;) {
+                const void *bytes;
+                size_t size;
+                r = layer_stream_next(stream, &bytes, &size, err);
+                if (r < 0 || size == 0)
+                        break;
+                r = pack(p, bytes, size, err);
+                if (r < 0)
+                        break;
+        }
+        layer_stream_free(stream);
+        if (r == 0 && p->plain == 0)
+                return error_set(err, -ENODATA, "import: nothing came in");
+        return r < 0 ? r : 0;
+}
+
+/* ---- a folder ---- */
+
+struct walk {
+        struct archive *disk;
+        struct archive *tar;
+        struct archive_entry_linkresolver *links;
+        const char *path;
+};
+
+static la_ssize_t on_tar_bytes(struct archive *a, void *data, const void *bytes, size_t size)
+{
+        struct packer *p = data;
+        int r = pack(p, bytes, size, p->err);
+        if (r == 0)
+                return (la_ssize_t)size;
+        archive_set_error(a, -r, "%s", p->err != NULL ? p->err->text : "");
+        return -1;
+}
+
+static int walk_error(struct archive *a, const char *path, struct error *err)
+{
+        const char *why = archive_error_string(a);
+        if (err != NULL && err->code < 0)
+                return err->code; /* on_tar_bytes() has said it */
+        return error_set(err, archive_errno(a) > 0 ? -archive_errno(a) : -EIO, "import '%.300s': %.300s",
+                         path, why != NULL ? why : "cannot be read");
+}
+
+static int walk_open(struct walk *w, struct packer *p, struct error *err)
+{
+        w->disk = archive_read_disk_new();
+        w->tar = archive_write_new();
+        w->links = archive_entry_linkresolver_new();
+        if (w->disk == NULL || w->tar == NULL || w->links == NULL)
+                return error_set(err, -ENOMEM, "import: out of memory");
+        (void)archive_read_disk_set_symlink_physical(w->disk); /* cannot fail on a new one */
+        if (archive_read_disk_set_behavior(w->disk, ARCHIVE_READDISK_NO_FFLAGS) != ARCHIVE_OK ||
+            archive_write_set_format_pax_restricted(w->tar) != ARCHIVE_OK ||
+            archive_write_set_bytes_in_last_block(w->tar, 1) != ARCHIVE_OK ||
+            archive_write_open(w->tar, p, NULL, on_tar_bytes, NULL) != ARCHIVE_OK)
+                return walk_error(w->tar, w->path, err);
+        archive_entry_linkresolver_set_strategy(w->links, archive_format(w->tar));
+        return archive_read_disk_open(w->disk, w->path) == ARCHIVE_OK ? 0 : walk_error(w->disk, w->path, err);
+}
+
+static void walk_close(struct walk *w)
+{
+        if (w->disk != NULL)
+                (void)archive_read_free(w->disk); /* only frees */
+        if (w->tar != NULL) {
+                (void)archive_write_fail(w->tar); /* closed before, if all went well; else nothing more is wanted */
+                (void)archive_write_free(w->tar);
+        }
+        if (w->links != NULL)
+                archive_entry_linkresolver_free(w->links);
+}
+
+/* Content with the holes written as zeros; the compressor makes little of them. */
+static int copy_content(struct walk *w, struct archive_entry *entry, struct error *err)
+{
+        static const char zeros[64 << 10];
+        int64_t done = 0, size = archive_entry_size(entry);
+        for (;;) {
+                const void *bytes;
+                size_t length;
+                la_int64_t offset;
+                int r = archive_read_data_block(w->disk, &bytes, &length, &offset);
+                if (r != ARCHIVE_OK && r != ARCHIVE_EOF)
+                        return walk_error(w->disk, archive_entry_pathname(entry), err);
+                if (r == ARCHIVE_EOF) {
+                        offset = size;
+                        length = 0;
+                }
+                while (done < offset) {
+                        size_t gap = (uint64_t)(offset - done) < sizeof(zeros) ? (size_t)(offset - done)
+                                                                               : sizeof(zeros);
+                        if (archive_write_data(w->tar, zeros, gap) < 0)
+                                return walk_error(w->tar, archive_entry_pathname(entry), err);
+                        done += (int64_t)gap;
+                }
+                if (length > 0 && archive_write_data(w->tar, bytes, length) < 0)
+                        return walk_error(w->tar, archive_entry_pathname(entry), err);
+                done += (int64_t)length;
+                if (r == ARCHIVE_EOF)
+                        return 0;
+        }
+}
+
+static int write_entry(struct walk *w, struct archive_entry *entry, struct error *err)
+{
+        struct archive_entry *spare = NULL;
+        const char *name = archive_entry_pathname(entry) + strlen(w->path);
+        while (*name == '/')
+                name++;
+        if (archive_entry_filetype(entry) == AE_IFSOCK)
+                return 0; /* a tar cannot hold it, and it means nothing elsewhere */
+        cleanup_free char *copy =
+            strdup(*name != '\0' ? name : "./"); /* lent by the entry that is to be changed */
+        if (copy == NULL)
+                return error_set(err, -ENOMEM, "import: out of memory");
+        archive_entry_set_pathname(entry, copy);
+        archive_entry_sparse_clear(entry);
+        archive_entry_linkify(w->links, &entry, &spare);
+        int r = archive_write_header(w->tar, entry);
+        if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+                return walk_error(w->tar, copy, err);
+        return archive_entry_size(entry) > 0 ? copy_content(w, entry, err) : 0;
+}
+
+static int walk_all(struct walk *w, struct error *err)
+{
+        struct archive_entry *entry = archive_entry_new();
+        int r = entry != NULL ? 0 : error_set(err, -ENOMEM, "import: out of memory");
+        while (r == 0) {
+                archive_entry_clear(entry);
+                int found = archive_read_next_header2(w->disk, entry);
+                if (found == ARCHIVE_EOF)
+                        break;
+                if (found != ARCHIVE_OK && found != ARCHIVE_WARN)
+                        r = walk_error(w->disk, w->path, err);
+                else
+                        r = write_entry(w, entry, err);
+                if (r == 0)
+                        (void)archive_read_disk_descend(w->disk); /* a no to what is no folder */
+        }
+        archive_entry_free(entry);
+        if (r == 0 && archive_write_close(w->tar) != ARCHIVE_OK)
+                r = walk_error(w->tar, w->path, err);
+        return r;
+}
+
+static int pack_folder(struct packer *p, const char *path, struct error *err)
+{
+        struct walk w = {.path = path};
+        int r = walk_open(&w, p, err);
+        if (r == 0)
+                r = walk_all(&w, err);
+        walk_close(&w);
+        return r;
+}
+
+/* ---- the image ---- */
+
+static int make_config(const char *diff_id, const char *const *changes, json_t **ret_config,
+                       struct error *err)
+{
+        char now[32];
+        time_t seconds = time(NULL);
+        struct tm tm;
+        if (gmtime_r(&seconds, &tm) == NULL || strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+                return error_set(err, -EINVAL, "import: the clock is wrong");
+        cleanup_json json_t *config =
+            json_pack("{s:s, s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", now, "architecture",
+                      "amd64", "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
+                      "history", "created", now, "comment", "imported");
+        if (config == NULL)
+                return error_set(err, -ENOMEM, "import: out of memory");
+        for (; changes != NULL && *changes != NULL; changes++) {
+                int r = changes_apply(*changes, json_object_get(config, "config"), err);
+                if (r < 0)
+                        return r;
+        }
+        *ret_config = json_incref(config);
+        return 0;
+}
+
+static int put_json(struct image_store *store, const json_t *json, char ret_digest[DIGEST_TEXT_SIZE],
+                    size_t *ret_size, struct error *err)
+{
+        cleanup_free char *text = json_print(json, ret_size);
+        return text == NULL ? error_set(err, -ENOMEM, "import: out of memory")
+                            : blob_put(store, text, *ret_size, ret_digest, err);
+}
+
+/* The manifest of the one layer, put into the store, made bootable and named. */
+static int commit(struct image_store *store, const json_t *config, const char *layer, uint64_t layer_size,
+                  const char *name, const struct image_observer *observer, char ret_id[DIGEST_TEXT_SIZE],
+                  struct error *err)
+{
+        struct index_entry entry = {.name = name};
+        cleanup_manifest struct manifest *m = NULL;
+        cleanup_json json_t *json = NULL, *stored = NULL;
+        size_t size;
+        int r = put_json(store, config, ret_id, &size, err);
+        if (r < 0)
+                return r;
+        json = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:[{s:s, s:s, s:I}]}", "schemaVersion", 2,
+                         "mediaType", MEDIA_OCI_MANIFEST, "config", "mediaType", MEDIA_OCI_CONFIG, "digest",
+                         ret_id, "size", (json_int_t)size, "layers", "mediaType", MEDIA_OCI_LAYER "+zstd",
+                         "digest", layer, "size", (json_int_t)layer_size);
+        r = put_json(store, json, entry.manifest.digest, &size, err);
+        if (r == 0)
+                r = manifest_load(store, entry.manifest.digest, &m, err);
+        if (r == 0)
+                r = config_load(store, m, &stored, err);
+        if (r == 0)
+                r = rootfs_ensure(store, m, observer, err);
+        if (r < 0)
+                return r;
+        entry.manifest.size = (int64_t)size;
+        (void)strcpy(entry.manifest.media_type, MEDIA_OCI_MANIFEST); /* fits */
+        return index_add(store, &entry, err);
+}
+
+static int import_locked(struct image_store *store, int fd, const char *path, const char *name,
+                         const char *const *changes, const struct image_observer *observer,
+                         char ret_id[DIGEST_TEXT_SIZE], struct error *err)
+{
+        struct packer p = {.observer = observer};
+        char layer[DIGEST_TEXT_SIZE], diff_id[DIGEST_TEXT_SIZE];
+        cleanup_json json_t *config = NULL;
+        uint64_t size = 0;
+        int r = make_config("", changes, &config, err); /* mistakes in changes are told before the work */
+        json_decref(config);
+        config = NULL;
+        if (r == 0)
+                r = packer_init(&p, store, err);
+        if (r == 0)
+                r = path != NULL ? pack_folder(&p, path, err) : pack_tar(&p, fd, err);
+        if (r == 0)
+                r = pack_end(&p, layer, diff_id, err);
+        if (r == 0)
+                size = blob_writer_size(p.writer);
+        packer_done(&p);
+        if (r == 0)
+                r = make_config(diff_id, changes, &config, err);
+        return r < 0 ? r : commit(store, config, layer, size, name, observer, ret_id, err);
+}
+
+int image_import(struct image_store *store, int fd, const char *path, const char *reference,
+                 const char *const *changes, const struct image_observer *observer, char **ret_id,
+                 struct error *err)
+{
+        struct error problem = ERROR_INIT; /* never NULL below */
+        cleanup_reference struct reference parsed = REFERENCE_INIT;
+        cleanup_free char *name = NULL;
+        cleanup_fd int lock = -1;
+        char id[DIGEST_TEXT_SIZE];
+        int r = 0;
+        if ((fd < 0) == (path == NULL))
+                return error_set(err, -EINVAL, "import: give either a descriptor or a folder");
+        if (reference != NULL)
+                r = reference_parse(reference, &parsed, &problem);
+        if (r == 0 && parsed.digest != NULL)
+                r = error_set(&problem, -EINVAL, "import: '%s' has a digest, which cannot be chosen",
+                              reference);
+        if (r == 0 && reference != NULL && (name = reference_store_name(&parsed)) == NULL)
+                r = error_set(&problem, -ENOMEM, "import: out of memory");
+        if (r == 0)
+                r = store_lock_in_use(store, &lock, &problem);
+        if (r == 0)
+                r = import_locked(store, fd, path, name, changes, observer, id, &problem);
+        if (r < 0)
+                return error_set(err, r, "%s", problem.text);
+        char *copy = strdup(id);
+        if (copy == NULL)
+                return error_set(err, -ENOMEM, "import: out of memory");
+        *ret_id = copy;
+        return 0;
+}
