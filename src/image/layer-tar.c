@@ -25,7 +25,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define HEADER_MAX (UINT64_C(4) << 20)
+#define HEADER_MAX (UINT64_C(5) << 19)
 
 struct tar_reader {
         struct layer_stream *stream;
