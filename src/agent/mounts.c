@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -48,55 +49,113 @@ int mounts_begin(const char *root, int *ret_root_fd, struct error *err)
         return 0;
 }
 
-/* Makes the folder `path` (whose parent is there) unless it exists. */
-static int make_folder(int root_fd, char *path)
+/*
+ * A walk that makes what is missing. `done` is a path below the root without links or dots, `rest` is what is
+ * still to be gone. Nobody else is at work in the root: no process of the container runs yet.
+ */
+struct making {
+        int root_fd;
+        bool folder;
+        char done[PATH_MAX];
+        char rest[PATH_MAX];
+        unsigned hops;
+};
+
+#define HOPS_MAX 40 /* as many links as the kernel follows */
+
+static int open_done(const struct making *m)
 {
-        cleanup_fd int there = path_open_in_root(root_fd, path, O_PATH | O_DIRECTORY, 0);
-        if (there != -ENOENT)
-                return there < 0 ? there : 0;
-        char *slash = strrchr(path, '/');
-        const char *name = slash != NULL ? slash + 1 : path;
-        if (slash != NULL)
-                *slash = '\0';
-        cleanup_fd int parent =
-            path_open_in_root(root_fd, slash != NULL && *path != '\0' ? path : ".", O_PATH | O_DIRECTORY, 0);
-        if (slash != NULL)
-                *slash = '/';
-        if (parent < 0)
-                return parent;
-        return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+        return path_open_in_root(m->root_fd, m->done[0] != '\0' ? m->done : ".", O_PATH | O_DIRECTORY, 0);
 }
 
-static int make_file(int root_fd, const char *path)
+static void step_up(struct making *m)
 {
-        int fd =
-            path_open_in_root(root_fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+        char *slash = strrchr(m->done, '/');
+        *(slash != NULL ? slash : m->done) = '\0';
+}
+
+static int step_down(struct making *m, const char *name)
+{
+        size_t used = strlen(m->done);
+        int n = snprintf(m->done + used, sizeof(m->done) - used, "%s%s", used > 0 ? "/" : "", name);
+        return n < 0 || (size_t)n >= sizeof(m->done) - used ? -ENAMETOOLONG : 0;
+}
+
+/* The link's target goes in front of what is left. */
+static int step_through(struct making *m, int dir, const char *name)
+{
+        char target[PATH_MAX], rest[PATH_MAX];
+        ssize_t length = readlinkat(dir, name, target, sizeof(target) - 1);
+        if (length < 0)
+                return -errno;
+        target[length] = '\0';
+        int n = snprintf(rest, sizeof(rest), "%s/%s", target, m->rest);
+        if (n < 0 || (size_t)n >= sizeof(rest))
+                return -ENAMETOOLONG;
+        if (++m->hops > HOPS_MAX)
+                return -ELOOP;
+        memcpy(m->rest, rest, (size_t)n + 1);
+        if (target[0] == '/')
+                m->done[0] = '\0';
+        return 0;
+}
+
+static int make_here(int dir, const char *name, bool folder)
+{
+        if (folder)
+                return mkdirat(dir, name, 0755) < 0 ? -errno : 0;
+        int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (fd < 0)
-                return fd;
+                return -errno;
         (void)close(fd); /* empty */
         return 0;
 }
 
+/* Goes on by one component. Returns 1 while there are more. */
+static int step(struct making *m)
+{
+        char name[NAME_MAX + 1];
+        struct stat st;
+        size_t skip = strspn(m->rest, "/"), length = strcspn(m->rest + skip, "/");
+        if (length == 0)
+                return 0;
+        if (length > NAME_MAX)
+                return -ENAMETOOLONG;
+        memcpy(name, m->rest + skip, length);
+        name[length] = '\0';
+        memmove(m->rest, m->rest + skip + length, strlen(m->rest + skip + length) + 1);
+        bool last = m->rest[strspn(m->rest, "/")] == '\0';
+        if (strcmp(name, ".") == 0)
+                return 1;
+        if (strcmp(name, "..") == 0) {
+                step_up(m);
+                return 1;
+        }
+        cleanup_fd int dir = open_done(m);
+        if (dir < 0)
+                return dir;
+        int r = 0;
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                r = errno == ENOENT ? make_here(dir, name, !last || m->folder) : -errno;
+        else if (S_ISLNK(st.st_mode))
+                return (r = step_through(m, dir, name)) < 0 ? r : 1;
+        if (r == 0)
+                r = step_down(m, name);
+        return r < 0 ? r : 1;
+}
+
 int mounts_open_target(int root_fd, const char *path, bool folder)
 {
-        char partial[PATH_MAX];
         int fd = path_open_in_root(root_fd, path, O_PATH, 0);
         if (fd != -ENOENT)
                 return fd;
-        if (strlen(path) >= sizeof(partial))
+        struct making m = {.root_fd = root_fd, .folder = folder};
+        if (strlen(path) >= sizeof(m.rest))
                 return -ENAMETOOLONG;
-        (void)snprintf(partial, sizeof(partial), "%s", path); /* fits: checked just above */
-        size_t length = strlen(partial);
-        while (length > 1 && partial[length - 1] == '/')
-                partial[--length] = '\0';
-        for (char *p = partial + 1; (p = strchr(p, '/')) != NULL; p++) {
-                *p = '\0';
-                int r = make_folder(root_fd, partial);
-                *p = '/';
-                if (r < 0)
-                        return r;
-        }
-        int r = folder ? make_folder(root_fd, partial) : make_file(root_fd, partial);
+        memcpy(m.rest, path, strlen(path) + 1);
+        int r;
+        while ((r = step(&m)) > 0)
+                ;
         return r < 0 ? r : path_open_in_root(root_fd, path, O_PATH, 0);
 }
 

@@ -184,6 +184,12 @@ int passwd_find(const char *text, const char *passwd, const char *group, struct 
         if (*group_text != '\0' && !find_group(group, group_text, strlen(group_text), &user.gid))
                 return error_set(err, -ENOENT, "find group '%s': no such entry in the image's /etc/group",
                                  group_text);
+        /* the primary group is a supplementary one too: or giving it up would open what is denied to it */
+        if (user.group_count == PASSWD_GROUPS_MAX)
+                user.group_count--;
+        memmove(user.groups + 1, user.groups, user.group_count * sizeof(gid_t));
+        user.groups[0] = user.gid;
+        user.group_count++;
         *ret_user = user;
         return 0;
 }
