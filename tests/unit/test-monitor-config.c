@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include "monitor/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* A whole box.json whose parts can be replaced. */
+struct parts {
+        const char *id, *programs, *machine, *root, *network, *container, *more;
+};
+
+static int parse(const struct parts *p, struct config *ret, struct error *err)
+{
+        char text[4096];
+        int n =
+            snprintf(text, sizeof(text),
+                     "{\"version\":1,\"id\":\"%s\",\"programs\":%s,\"machine\":%s,\"root\":%s,\"network\":%s,"
+                     "\"container\":%s%s}",
+                     p->id != NULL ? p->id : ID,
+                     p->programs != NULL ? p->programs : "{\"vmm\":\"/vmm\",\"passt\":\"/passt\"}",
+                     p->machine != NULL ? p->machine : "{\"kernel\":\"/k\",\"initrd\":\"/i\"}",
+                     p->root != NULL ? p->root : "{\"image\":\"/r\"}",
+                     p->network != NULL ? p->network : "null",
+                     p->container != NULL ? p->container : "{\"spec\":{\"process\":{}}}",
+                     p->more != NULL ? p->more : "");
+        return config_parse(text, (size_t)n, ret, err);
+}
+
+static void defaults_are_as_documented(void **state)
+{
+        (void)state;
+        struct config c;
+        const struct parts p = {0};
+        assert_int_equal(parse(&p, &c, NULL), 0);
+        assert_string_equal(c.name, ID);
+        assert_string_equal(c.engine, "qemu");
+        assert_string_equal(c.accel, "tcg");
+        assert_int_equal(c.cpus, 2);
+        assert_int_equal(c.memory_bytes, 536870912);
+        assert_int_equal(c.boot_timeout_ms, 120000);
+        assert_null(c.disk);
+        assert_false(c.has_network);
+        assert_int_equal(c.stop_signal, 15);
+        assert_int_equal(c.stop_timeout_ms, 10000);
+        assert_int_equal(c.log_maximum_bytes, 16777216);
+        assert_int_equal(c.log_files, 2);
+        assert_false(c.auto_remove || c.stdin_open || c.terminal || c.readonly);
+        config_done(&c);
+}
+
+static void everything_is_read(void **state)
+{
+        (void)state;
+        struct config c;
+        const struct parts p = {
+            .machine = "{\"engine\":\"qemu\",\"accel\":\"kvm\",\"cpus\":3,\"memory_bytes\":268435456,"
+                       "\"kernel\":\"/k\",\"initrd\":\"/i\"}",
+            .root = "{\"image\":\"/r\",\"disk\":\"disk.ext4\",\"readonly\":true,\"volumes\":[\"/v\"]}",
+            .network = "{\"publish\":[{\"address\":\"::1\",\"host_port\":8080,\"box_port\":80},"
+                       "{\"address\":null,\"host_port\":0,\"box_port\":53,\"protocol\":\"udp\"}]}",
+            .container = "{\"spec\":{\"process\":{\"terminal\":true}},\"stdin\":true,\"stop_signal\":2}",
+            .more = ",\"auto_remove\":true,\"log\":{\"maximum_bytes\":5000,\"files\":1},\"unknown\":[]"};
+        assert_int_equal(parse(&p, &c, NULL), 0);
+        assert_string_equal(c.accel, "kvm");
+        assert_int_equal(c.cpus, 3);
+        assert_string_equal(c.disk, "disk.ext4");
+        assert_int_equal(json_array_size(c.volumes), 1);
+        assert_true(c.auto_remove && c.stdin_open && c.terminal && c.readonly && c.has_network);
+        assert_int_equal(c.publish_count, 2);
+        assert_string_equal(c.publish[0].address, "::1");
+        assert_int_equal(c.publish[0].host_port, 8080);
+        assert_false(c.publish[0].udp);
+        assert_string_equal(c.publish[1].address, "");
+        assert_true(c.publish[1].udp);
+        config_drop_spec(&c);
+        assert_null(c.spec);
+        config_done(&c);
+}
+
+static void refuse(const struct parts *p, const char *words)
+{
+        struct config c;
+        struct error err = ERROR_INIT;
+        int r = parse(p, &c, &err);
+        assert_true(r < 0);
+        if (strstr(err.text, words) == NULL)
+                (void)fprintf(stderr, "%s\n", err.text);
+        assert_non_null(strstr(err.text, words));
+}
+
+static void wrong_members_are_named(void **state)
+{
+        (void)state;
+        refuse(&(struct parts){.id = "../../etc"}, "'id'");
+        refuse(&(struct parts){.programs = "{}"}, "'vmm' is missing");
+        refuse(&(struct parts){.programs = "{\"vmm\":\"vmm\"}"}, "not an absolute path");
+        refuse(&(struct parts){.programs = "7"}, "'programs'");
+        refuse(&(struct parts){.machine = "{\"kernel\":\"/k\"}"}, "'initrd' is missing");
+        refuse(&(struct parts){.machine = "{\"kernel\":\"/k\",\"initrd\":\"/i\",\"cpus\":0}"}, "'cpus'");
+        refuse(&(struct parts){.machine = "{\"kernel\":\"/k\",\"initrd\":\"/i\",\"memory_bytes\":1.5}"},
+               "'memory_bytes'");
+        refuse(&(struct parts){.root = "{\"image\":\"/r\",\"disk\":\"../x\"}"}, "'disk'");
+        refuse(&(struct parts){.root = "{\"image\":\"/r\",\"disk\":\"\"}"}, "'disk'");
+        refuse(&(struct parts){.root = "{\"image\":\"/r\",\"volumes\":{}}"}, "'volumes'");
+        refuse(&(struct parts){.container = "{}"}, "'spec' is missing");
+        refuse(&(struct parts){.container = "{\"spec\":{}}"}, "'process' is missing");
+        refuse(&(struct parts){.container = "{\"spec\":{\"process\":{}},\"stop_signal\":65}"},
+               "'stop_signal'");
+        refuse(&(struct parts){.network = "{\"publish\":[7]}"}, "'publish'");
+        refuse(&(struct parts){.network = "{\"publish\":[{\"host_port\":1}]}"}, "'box_port' is missing");
+        refuse(&(struct parts){.network = "{\"publish\":[{\"box_port\":65536}]}"}, "'box_port'");
+        refuse(&(struct parts){.network = "{\"publish\":[{\"box_port\":1,\"address\":\"1.2.3\"}]}"},
+               "'address'");
+        refuse(&(struct parts){.network = "{\"publish\":[{\"box_port\":1,\"address\":\"x,y\"}]}"},
+               "'address'");
+        refuse(&(struct parts){.network = "{\"publish\":[{\"box_port\":1,\"protocol\":\"sctp\"}]}"},
+               "'protocol'");
+        refuse(&(struct parts){.programs = "{\"vmm\":\"/vmm\"}", .network = "{}"}, "'passt' is missing");
+        refuse(&(struct parts){.more = ",\"log\":{\"files\":0}"}, "'files'");
+        refuse(&(struct parts){.more = ",\"version\":1"}, "duplicate");
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(defaults_are_as_documented),
+    cmocka_unit_test(everything_is_read),
+    cmocka_unit_test(wrong_members_are_named),
+};
+
+UNIT_TEST_MAIN(cases)
