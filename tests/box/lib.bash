@@ -40,15 +40,16 @@ box_home() {
         boxlet import --change 'CMD ["sh"]' "$BOXLET_TMP/busybox" busybox >/dev/null
 }
 
-# Processes whose command line, root or environment names this home.
+# Processes of this home: by their environment, or (QEMU and passt have a clean one) by a file of it that they have open.
 box_processes() {
-        local pid
+        local pid line
         for pid in $(ls /proc | grep -E '^[0-9]+$'); do
-                [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
-                case "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)" in
+                line=$(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ')
+                case "$line" in
                 *boxlet-monitor* | *boxlet-vmm* | *qemu-system* | passt* | */passt*)
-                        if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "BOXLET_HOME=$BOXLET_HOME"; then
-                                echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"
+                        if cat "/proc/$pid/environ" 2>/dev/null | tr '\0' '\n' | grep -qx "BOXLET_HOME=$BOXLET_HOME" ||
+                                ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$BOXLET_HOME/"; then
+                                echo "$pid ${line:0:120}"
                         fi
                         ;;
                 esac
