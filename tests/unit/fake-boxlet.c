@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,13 +41,16 @@ struct boxlet_process {
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *format, ...)
 {
-        size_t used = strlen(fake.calls);
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* `stop` calls from several threads */
         va_list args;
+        (void)pthread_mutex_lock(&lock);
+        size_t used = strlen(fake.calls);
         va_start(args, format);
         (void)vsnprintf(fake.calls + used, sizeof(fake.calls) - used, format, args);
         va_end(args);
         used = strlen(fake.calls);
         (void)snprintf(fake.calls + used, sizeof(fake.calls) - used, "\n");
+        (void)pthread_mutex_unlock(&lock);
 }
 
 static void note_list(const char *what, const char *const *list)

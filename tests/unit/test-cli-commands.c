@@ -166,7 +166,8 @@ static void several_boxes_are_all_tried(void **state)
         (void)state;
         fake_reset();
         assert_int_equal(fake_run("stop -t 2 a b"), 0);
-        expect_calls("stop a 2000\nstop b 2000\n");
+        if (strcmp(fake.calls, "stop b 2000\nstop a 2000\n") != 0) /* at once, so in either order */
+                expect_calls("stop a 2000\nstop b 2000\n");
         assert_string_equal(fake_stdout, "a\nb\n");
         fake_reset();
         assert_int_equal(fake_run("kill -s USR1 a"), 0);
