@@ -31,8 +31,8 @@ terminal() {
 }
 
 @test "detach keys can be chosen, and others pass" {
-        terminal raw 'expect:# ' 'send:echo a\x10b | cat -v\n' 'expect:a^Pb' 'send:x\x18' exit:0 cooked \
-                -- "$BOXLET" run -it --name keys --detach-keys x,ctrl-x --network none busybox sh
+        terminal raw 'send:a\x10b\n' 'expect:a^Pb' 'send:x\x18' exit:0 cooked \
+                -- "$BOXLET" run -it --name keys --detach-keys x,ctrl-x --network none busybox cat -v
         boxlet rm -f keys
 }
 
@@ -67,7 +67,7 @@ terminal() {
 }
 
 @test "a client that is asked to end puts the terminal back" {
-        terminal raw 'expect:# ' signal:TERM signal:TERM signal:TERM exit:137 cooked \
+        terminal raw 'expect:# ' signal:TERM pause:0.3 signal:TERM pause:0.3 signal:TERM exit:137 cooked \
                 -- "$BOXLET" run --rm -it --network none busybox sh
         no_processes 20
 }
