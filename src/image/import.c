@@ -13,6 +13,7 @@
 #include "image/find.h"
 #include "image/layer-stream.h"
 #include "image/progress.h"
+#include "image/prune.h"
 #include "image/rootfs_cache.h"
 
 #include <archive.h>
@@ -179,7 +180,8 @@ static void walk_close(struct walk *w)
         if (w->disk != NULL)
                 (void)archive_read_free(w->disk); /* only frees */
         if (w->tar != NULL) {
-                (void)archive_write_fail(w->tar); /* closed before, if all went well; else nothing more is wanted */
+                (void)archive_write_fail(
+                    w->tar); /* closed before, if all went well; else nothing more is wanted */
                 (void)archive_write_free(w->tar);
         }
         if (w->links != NULL)
@@ -381,8 +383,12 @@ int image_import(struct image_store *store, int fd, const char *path, const char
                 r = store_lock_in_use(store, &lock, &problem);
         if (r == 0)
                 r = import_locked(store, fd, path, name, changes, observer, id, &problem);
-        if (r < 0)
+        close_fd(&lock);
+        if (r < 0) {
+                (void)store_sweep(
+                    store, NULL, NULL); /* nothing of it stays; if others are at work, a removal sees to it */
                 return error_set(err, r, "%s", problem.text);
+        }
         char *copy = strdup(id);
         if (copy == NULL)
                 return error_set(err, -ENOMEM, "import: out of memory");

@@ -18,6 +18,7 @@
 #include "image/blob.h"
 #include "image/find.h"
 #include "image/progress.h"
+#include "image/prune.h"
 #include "image/rootfs_cache.h"
 #include "image/source.h"
 
@@ -367,6 +368,10 @@ int image_load(struct image_store *store, int fd, const char *path, const struct
                 r = load_all(&l, err);
         char *names = r == 0 ? buffer_take(&l.names) : NULL;
         buffer_done(&l.names);
+        close_fd(&lock);
+        if (r < 0)
+                (void)store_sweep(
+                    store, NULL, NULL); /* nothing of it stays; if others are at work, a removal sees to it */
         if (r == 0 && names == NULL)
                 r = error_set(err, -ENOMEM, "load: out of memory");
         if (r == 0)
