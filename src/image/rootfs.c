@@ -22,6 +22,8 @@
 #define NAME_BYTES_MAX  (UINT64_C(256) << 20)
 #define STREAM_EXTRA    (UINT64_C(16) << 30) /* headers and padding of a layer, beside content */
 
+#define PROGRESS_EVERY (UINT64_C(1) << 20)
+
 /* Comes first in what the UUID is made of; to be changed when the same layers give another file. */
 #define FORMAT_TAG "boxlet rootfs 1"
 
@@ -30,6 +32,7 @@ struct rootfs_builder {
         bool failed, finished;
         struct merge merge;
         uint64_t bytes_in;
+        uint64_t folder_bytes, told; /* of the folder being read */
         rootfs_progress_fn progress;
         void *data;
         EVP_MD_CTX *identity;
@@ -113,6 +116,47 @@ int rootfs_builder_add_layer(struct rootfs_builder *builder, int layer_fd, const
         if (r < 0) {
                 builder->failed = true;
                 return error_wrap(err, "layer '%s'", name);
+        }
+        return 0;
+}
+
+/* A folder has no digest; names and attributes stand for it. */
+static int note_entry(const struct merge_entry *entry, uint64_t bytes, void *data)
+{
+        struct rootfs_builder *builder = data;
+        struct {
+                int64_t mtime;
+                uint64_t size;
+                uint32_t uid, gid, mtime_nsec, mode, device, reserved;
+        } facts = {.mtime = entry->attributes.mtime,
+                   .size = entry->size,
+                   .uid = entry->attributes.uid,
+                   .gid = entry->attributes.gid,
+                   .mtime_nsec = entry->attributes.mtime_nsec,
+                   .mode = entry->attributes.mode,
+                   .device = entry->device};
+        if (EVP_DigestUpdate(builder->identity, entry->path, strlen(entry->path) + 1) != 1 ||
+            EVP_DigestUpdate(builder->identity, &facts, sizeof(facts)) != 1)
+                return 1;
+        builder->folder_bytes = bytes;
+        if (builder->progress == NULL || bytes < builder->told + PROGRESS_EVERY)
+                return 0;
+        builder->told = bytes;
+        return builder->progress(bytes, builder->data);
+}
+
+int rootfs_builder_add_folder(struct rootfs_builder *builder, int folder_fd, const char *name,
+                              struct error *err)
+{
+        int r = begin_layer(builder, err);
+        builder->told = 0;
+        builder->folder_bytes = 0;
+        if (r == 0)
+                r = layer_read_folder(folder_fd, &builder->merge, note_entry, builder, err);
+        builder->bytes_in += builder->folder_bytes;
+        if (r < 0) {
+                builder->failed = true;
+                return error_wrap(err, "folder '%s'", name);
         }
         return 0;
 }
