@@ -19,12 +19,12 @@ teardown_file() { box_home_end; }
 }
 
 @test "a signal's exit code is 128 and its number" {
-        run boxlet run --rm --network none busybox sh -c 'kill -9 $$'
+        run boxlet run --rm --init --network none busybox sh -c 'kill -9 $$'
         [ "$status" -eq 137 ]
 }
 
 @test "a command that is not there gives 127 and is named" {
-        run boxlet run --rm --network none busybox no-such-program
+        run -127 boxlet run --rm --network none busybox no-such-program
         [ "$status" -eq 127 ]
         [[ "$output" == *no-such-program* ]]
 }
