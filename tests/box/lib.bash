@@ -40,15 +40,18 @@ box_home() {
         boxlet import --change 'CMD ["sh"]' "$BOXLET_TMP/busybox" busybox >/dev/null
 }
 
-# Processes of this home: by their environment, or (QEMU and passt have a clean one) by a file of it that they have open.
+# Processes of this home: by their environment, or (QEMU and passt have a clean one) by a file of it that they have open, or by
+# being in the network namespace of the tests, in which nobody else runs boxes.
 box_processes() {
-        local pid line
+        local pid line net=
+        [ "${BOXLET_NETNS:-}" != inside ] || net=$(readlink /proc/self/ns/net)
         for pid in $(ls /proc | grep -E '^[0-9]+$'); do
                 line=$(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ')
                 case "$line" in
                 *boxlet-monitor* | *boxlet-vmm* | *qemu-system* | passt* | */passt*)
                         if cat "/proc/$pid/environ" 2>/dev/null | tr '\0' '\n' | grep -qx "BOXLET_HOME=$BOXLET_HOME" ||
-                                ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$BOXLET_HOME/"; then
+                                ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$BOXLET_HOME/" ||
+                                { [ -n "$net" ] && [ "$(readlink "/proc/$pid/ns/net")" = "$net" ]; }; then
                                 echo "$pid ${line:0:120}"
                         fi
                         ;;
