@@ -53,7 +53,8 @@ static bool host_is_behind(const struct job *job)
 /* Passes on one frame at most. Returns false when there is nothing to read now, or for ever. */
 static bool pass_on(struct output *o)
 {
-        static char bytes[FRAME_STREAM_MAX];
+        static char
+            bytes[FRAME_STREAM_MAX - FRAME_HEADER_SIZE]; /* a frame fills one packet of vsock (64 KiB) */
         size_t size = sizeof(bytes);
         if (o->left >= 0 && (uint64_t)o->left < size)
                 size = (size_t)o->left;
