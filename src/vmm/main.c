@@ -9,16 +9,15 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/config.h"
+#include "vmm/jail.h"
 #include "vmm/link.h"
 #include "vmm/qemu/qemu.h"
 #include "vmm/virtio/vsock_host.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define GUEST_CID      3
@@ -113,11 +112,27 @@ static void unmake(struct vmm *v)
         config_done(&v->config);
 }
 
+/* Descriptors that the engine has now, and we need not. */
+static void close_handed_over(struct config *c)
+{
+        close_fd(&c->kernel_fd);
+        close_fd(&c->initrd_fd);
+        close_fd(&c->net_fd);
+        for (unsigned i = 0; i < c->disk_count; i++)
+                close_fd(&c->disks[i].fd);
+}
+
 /* Runs the machine to its end; v->reason says which. */
 static void run(struct vmm *v)
 {
         struct error err = ERROR_INIT;
         int r = v->machine->ops->start(v->machine, &err);
+        close_handed_over(&v->config);
+        if (r == 0 && jail_before_guest(&err) < 0) {
+                v->reason = reason_of(MACHINE_START_FAILED);
+                (void)snprintf(v->detail, sizeof(v->detail), "%s", err.text); /* cut if too long */
+                return;
+        }
         if (r < 0) {
                 v->reason = reason_of(r == -ENOENT ? MACHINE_ENGINE_MISSING : MACHINE_START_FAILED);
                 (void)snprintf(v->detail, sizeof(v->detail), "%s", err.text); /* cut if too long */
@@ -139,6 +154,22 @@ static int read_config(int fd, struct config *ret_config, struct error *err)
         return config_parse(text, size, ret_config, err);
 }
 
+static int close_others(const struct config *c, struct error *err)
+{
+        int keep[CONFIG_DISKS_MAX + 7];
+        size_t n = 0;
+        keep[n++] = c->kernel_fd;
+        keep[n++] = c->initrd_fd;
+        keep[n++] = c->console_fd;
+        keep[n++] = c->vsock_fd;
+        keep[n++] = c->monitor_fd;
+        keep[n++] = c->log_fd;
+        keep[n++] = c->net_fd;
+        for (unsigned i = 0; i < c->disk_count; i++)
+                keep[n++] = c->disks[i].fd;
+        return jail_close_others(keep, n, err);
+}
+
 static int refuse(const char *why)
 {
         (void)fprintf(stderr, "boxlet-vmm: %s\n", why);
@@ -155,14 +186,15 @@ int main(int argc, char **argv)
         long fd = strtol(argv[2], &end, 10);
         if (*end != '\0' || fd < 0 || fd > 1023)
                 return refuse("--config-fd wants the number of a descriptor");
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-                return refuse("cannot tie itself to its parent");
         if (read_config((int)fd, &v.config, &err) < 0)
                 return refuse(err.text);
-        (void)close((int)fd); /* only read */
+        if (config_check_fds(&v.config, &err) < 0 || close_others(&v.config, &err) < 0) {
+                config_done(&v.config);
+                return refuse(err.text);
+        }
         log_init("boxlet-vmm", v.config.log_fd,
                  getenv("BOXLET_DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-        if (config_check_fds(&v.config, &err) < 0 || make(&v, &err) < 0) {
+        if (jail_before_engine(&err) < 0 || make(&v, &err) < 0) {
                 unmake(&v);
                 return refuse(err.text);
         }

@@ -205,7 +205,8 @@ static void on_kick(struct source *s, int fd, uint32_t events, void *data)
         struct ring *r = data;
         struct vhost_user *u = r->owner;
         uint64_t count;
-        if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR) {
+        ssize_t n = read(fd, &count, sizeof(count));
+        if (n < 0 ? errno != EAGAIN && errno != EINTR : n != (ssize_t)sizeof(count)) {
                 /* not an eventfd, or a broken one: it would wake us for ever */
                 source_free(r->kick);
                 r->kick = NULL;
