@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include "vmm/qemu/plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char no_words[] = "", some_words[] = "debug, -incoming exec:sh",
+            qemu[] = "/usr/bin/qemu-system-x86_64";
+
+static struct config basic(void)
+{
+        return (struct config){.accel = CONFIG_ACCEL_TCG,
+                               .cpus = 2,
+                               .memory_bytes = 512U << 20,
+                               .kernel_fd = 20,
+                               .initrd_fd = 21,
+                               .kernel_arguments = no_words,
+                               .net_fd = -1,
+                               .console_fd = 22,
+                               .qemu = qemu};
+}
+
+static const struct qemu_ends ends = {.vsock = 30, .console = 31, .words = 32};
+
+static int find(const struct qemu_plan *p, const char *word)
+{
+        for (unsigned i = 0; i < p->word_count; i++) {
+                if (strcmp(p->words[i], word) == 0)
+                        return (int)i;
+        }
+        return -1;
+}
+
+static const char *value_of(const struct qemu_plan *p, const char *option)
+{
+        int i = find(p, option);
+        assert_true(i >= 0);
+        return p->words[i + 1];
+}
+
+static int given_as(const struct qemu_plan *p, int to)
+{
+        for (unsigned i = 0; i < p->fd_count; i++) {
+                if (p->fds[i].to == to)
+                        return p->fds[i].from;
+        }
+        return -1;
+}
+
+static void the_basic_machine(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        assert_int_equal(qemu_plan_check(&p, &err), 0);
+        assert_string_equal(p.words[0], qemu);
+        assert_null(p.words[p.word_count]);
+        assert_string_equal(value_of(&p, "-accel"), "tcg,thread=multi");
+        assert_string_equal(value_of(&p, "-smp"), "2");
+        assert_string_equal(value_of(&p, "-m"), "524288k");
+        assert_string_equal(value_of(&p, "-object"), "memory-backend-memfd,id=mem,size=524288k,share=on");
+        assert_string_equal(value_of(&p, "-kernel"), "/proc/self/fd/3");
+        assert_string_equal(value_of(&p, "-initrd"), "/proc/self/fd/4");
+        assert_true(strncmp(value_of(&p, "-sandbox"), "on,", 3) == 0);
+        assert_true(find(&p, "-nodefaults") > 0 && find(&p, "-no-reboot") > 0 &&
+                    find(&p, "-no-user-config") > 0);
+        assert_int_equal(find(&p, "-netdev"), -1);
+        assert_int_equal(find(&p, "-blockdev"), -1);
+        assert_int_equal(find(&p, "-qmp"), -1);
+        assert_int_equal(given_as(&p, 3), 20);
+        assert_int_equal(given_as(&p, 4), 21);
+        assert_int_equal(given_as(&p, 2), 32);
+        assert_int_equal(given_as(&p, 5), 31);
+        assert_int_equal(given_as(&p, 6), 30);
+        assert_int_equal(p.fd_count, 5);
+        qemu_plan_done(&p);
+}
+
+static void disks_and_network_come_by_descriptor(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        c.accel = CONFIG_ACCEL_KVM;
+        c.disk_count = CONFIG_DISKS_MAX;
+        for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
+                c.disks[i] = (struct config_disk){.fd = 40 + (int)i, .readonly = i == 0};
+        c.net_fd = 60;
+        memcpy(c.mac, "02:00:00:00:00:01", 18);
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        assert_int_equal(qemu_plan_check(&p, &err), 0);
+        assert_string_equal(value_of(&p, "-accel"), "kvm");
+        assert_string_equal(value_of(&p, "-netdev"), "socket,id=net,fd=7");
+        assert_int_equal(given_as(&p, 7), 60);
+        int previous = 0;
+        for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+                char word[64];
+                (void)snprintf(word, sizeof(word), "virtio-blk-device,drive=disk%u", i);
+                int at = find(&p, word);
+                assert_true(at > previous); /* the order is what makes them vda, vdb, ... */
+                previous = at;
+                assert_int_equal(given_as(&p, 8 + (int)i), 40 + (int)i);
+        }
+        const char *first = value_of(&p, "-blockdev");
+        assert_non_null(strstr(first, "filename=/dev/fdset/8,read-only=on"));
+        assert_non_null(strstr(first, "locking=off"));
+        assert_true(find(&p, "virtio-net-device,netdev=net,mac=02:00:00:00:00:01") > previous);
+        qemu_plan_done(&p);
+}
+
+static void kernel_words_stay_one_word(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        c.kernel_arguments = some_words;
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        const char *append = value_of(&p, "-append");
+        assert_string_equal(append + strlen(append) - strlen(some_words), some_words);
+        assert_int_equal(find(&p, "-incoming"), -1);
+        assert_non_null(strstr(append, "panic=-1"));
+        assert_non_null(strstr(append, "reboot=t"));
+        qemu_plan_done(&p);
+}
+
+static void plans_that_do_not_hold_together_are_refused(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        c.initrd_fd = -1;
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        assert_int_equal(qemu_plan_check(&p, &err), -EINVAL);
+        qemu_plan_done(&p);
+        c = basic();
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        p.fds[0].to = p.fds[1].to;
+        assert_int_equal(qemu_plan_check(&p, &err), -EINVAL);
+        p.fds[0].to = 3;
+        assert_int_equal(qemu_plan_check(&p, &err), 0);
+        p.fd_count--;
+        p.fds[p.fd_count - 1].to = 77;
+        assert_int_equal(qemu_plan_check(&p, &err),
+                         -EINVAL); /* a word names a descriptor that is not there */
+        qemu_plan_done(&p);
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(the_basic_machine),
+    cmocka_unit_test(disks_and_network_come_by_descriptor),
+    cmocka_unit_test(kernel_words_stay_one_word),
+    cmocka_unit_test(plans_that_do_not_hold_together_are_refused),
+};
+
+UNIT_TEST_MAIN(cases)
