@@ -450,12 +450,13 @@ static void turn(struct session *s)
                 end(s, INTERRUPTED);
         if (n <= 0)
                 return;
-        if (polled[AT_SIGNALS].revents != 0)
-                read_signals(s);
         if (polled[AT_OUT].revents != 0 || polled[AT_ERR].revents != 0)
                 flush_output(s);
         if (polled[AT_PROCESS].revents != 0 && s->ending == GOING)
                 dispatch(s);
+        if (polled[AT_SIGNALS].revents !=
+            0) /* after the news that it runs: a signal means something else before */
+                read_signals(s);
         if (polled[AT_INPUT].revents != 0 && s->ending == GOING && !s->over)
                 read_input(s);
 }
