@@ -375,8 +375,7 @@ int image_import(struct image_store *store, int fd, const char *path, const char
         if (reference != NULL)
                 r = reference_parse(reference, &parsed, &problem);
         if (r == 0 && parsed.digest != NULL)
-                r = error_set(&problem, -EINVAL, "import: '%s' has a digest, which cannot be chosen",
-                              reference);
+                r = error_set(&problem, -EINVAL, "import: the name has a digest, which cannot be chosen");
         if (r == 0 && reference != NULL && (name = reference_store_name(&parsed)) == NULL)
                 r = error_set(&problem, -ENOMEM, "import: out of memory");
         if (r == 0)

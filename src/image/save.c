@@ -361,7 +361,7 @@ int image_save(struct image_store *store, const char *const *references, size_t 
         }
         free(images);
         if (s.tar != NULL) {
-                (void)archive_write_fail(s.tar); /* closed before, if all went well; else nothing more is to go out */
+                (void)archive_write_fail(s.tar); /* closed before, if all went well */
                 (void)archive_write_free(s.tar);
         }
         json_decref(s.written);
