@@ -180,8 +180,8 @@ static void walk_close(struct walk *w)
         if (w->disk != NULL)
                 (void)archive_read_free(w->disk); /* only frees */
         if (w->tar != NULL) {
-                (void)archive_write_fail(
-                    w->tar); /* closed before, if all went well; else nothing more is wanted */
+                (void)archive_write_close(
+                    w->tar); /* not _free but this gives the buffers back after a failure */
                 (void)archive_write_free(w->tar);
         }
         if (w->links != NULL)

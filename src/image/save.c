@@ -8,6 +8,7 @@
  * they are.
  */
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "image/blob.h"
 #include "image/find.h"
 #include "image/layer-stream.h"
@@ -32,6 +33,8 @@ struct save {
         struct archive *tar;
         json_t *written; /* names of members, an object used as a set */
         char *room;
+        int fd;
+        bool stopped; /* nothing may be written any more */
 };
 
 /* One image to save. */
@@ -306,8 +309,19 @@ static int find_image(struct save *s, const json_t *index, const char *reference
         return 0;
 }
 
+static la_ssize_t on_tar_bytes(struct archive *a, void *data, const void *bytes, size_t size)
+{
+        struct save *s = data;
+        int r = s->stopped ? -EPIPE : fd_write_full(s->fd, bytes, size);
+        if (r == 0)
+                return (la_ssize_t)size;
+        archive_set_error(a, -r, "%s", strerror(-r));
+        return -1;
+}
+
 static int open_tar(struct save *s, int fd, struct error *err)
 {
+        s->fd = fd;
         s->tar = archive_write_new();
         s->written = json_object();
         s->room = malloc(READ_SIZE);
@@ -315,7 +329,7 @@ static int open_tar(struct save *s, int fd, struct error *err)
                 return error_set(err, -ENOMEM, "save: out of memory");
         if (archive_write_set_format_pax_restricted(s->tar) != ARCHIVE_OK ||
             archive_write_set_bytes_in_last_block(s->tar, 1) != ARCHIVE_OK ||
-            archive_write_open_fd(s->tar, fd) != ARCHIVE_OK)
+            archive_write_open(s->tar, s, NULL, on_tar_bytes, NULL) != ARCHIVE_OK)
                 return tar_error(s, err);
         return 0;
 }
@@ -361,7 +375,8 @@ int image_save(struct image_store *store, const char *const *references, size_t 
         }
         free(images);
         if (s.tar != NULL) {
-                (void)archive_write_fail(s.tar); /* closed before, if all went well */
+                s.stopped = true; /* closing gives the buffers back; nothing more is to go out */
+                (void)archive_write_close(s.tar);
                 (void)archive_write_free(s.tar);
         }
         json_decref(s.written);
