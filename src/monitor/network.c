@@ -51,8 +51,8 @@ struct network {
         bool up, ipv4, ipv6;
         json_t *document, *ports;
         char mac[18];
-        char dns_forward[46], dns_target[46]; /* "" when passt is not to forward */
-        char said[SAID_MAX];                  /* the end of what passt printed */
+        const char *dns_forward; /* the address passt forwards queries from; NULL: none */
+        char said[SAID_MAX];     /* the end of what passt printed */
         size_t said_length;
 };
 
@@ -67,14 +67,14 @@ static void look_at_routes(struct network *n)
                 n->ipv6 = resolver_has_ipv6_route(v6);
 }
 
-/* The first server on the host's loopback decides that passt forwards. */
+/* The first server on the host's loopback decides that passt forwards, which it does for UDP only. Given with
+ * -D, a server on the loopback would not be reached: passt has to read resolv.conf by itself (2023-03). */
 static bool choose_forward(struct network *n, const struct resolver *r)
 {
         for (size_t i = 0; i < r->server_count; i++) {
                 if (!r->servers[i].loopback || !(r->servers[i].ipv6 ? n->ipv6 : n->ipv4))
                         continue;
-                (void)strcpy(n->dns_target, r->servers[i].address); /* both hold 46 bytes */
-                (void)strcpy(n->dns_forward, r->servers[i].ipv6 ? DNS_IPV6 : DNS_IPV4);
+                n->dns_forward = r->servers[i].ipv6 ? DNS_IPV6 : DNS_IPV4;
                 return true;
         }
         return false;
@@ -168,12 +168,10 @@ static void add_addresses(struct arguments *a, const struct network *n)
         add(a, "--no-dhcp");
         add(a, "--no-dhcpv6");
         add(a, "--no-ra");
-        if (n->dns_forward[0] != '\0') {
-                add_pair(a, "-D", n->dns_target);
-                add_pair(a, "--dns-forward", n->dns_forward);
-        } else {
+        if (n->dns_forward != NULL)
+                add_pair(a, "--dns-forward", n->dns_forward); /* to the first server of its own resolv.conf */
+        else
                 add_pair(a, "-D", "none");
-        }
 }
 
 static int make_arguments(const struct network *n, const struct config *c, size_t ports, struct arguments *a)
