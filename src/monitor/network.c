@@ -3,6 +3,8 @@
  * passt for one box. It gets one end of a socket pair and the machine the other: when the machine is gone,
  * for whatever reason, passt sees the end of its socket and exits, also if nobody is left to kill it.
  *
+ * The gateway's IPv6 address is link-local because passt then uses it for connections from the host's ::1.
+ *
  * The box always has the same addresses, below; passt carries them out of the host with the host's own. The
  * gateway's address means the host itself (its loopback). Name servers of the host are used directly, unless
  * one of them is on the host's loopback: then passt forwards from an address of its own.
@@ -17,6 +19,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "monitor/announce.h"
 #include "monitor/ports.h"
 #include "monitor/resolver.h"
 
@@ -34,7 +37,7 @@
 #define DNS_IPV4      "10.0.2.3"
 #define IPV4_PREFIX   24
 #define BOX_IPV6      "fd00:b0:c5::15"
-#define HOST_IPV6     "fd00:b0:c5::2"
+#define HOST_IPV6     "fe80::2"
 #define DNS_IPV6      "fd00:b0:c5::3"
 #define IPV6_PREFIX   64
 #define HOST_MAC      "02:b0:c5:00:00:02"
@@ -51,6 +54,7 @@ struct network {
         bool up, ipv4, ipv6;
         json_t *document, *ports;
         char mac[18];
+        uint8_t mac_bytes[6];
         const char *dns_forward; /* the address passt forwards queries from; NULL: none */
         char said[SAID_MAX];     /* the end of what passt printed */
         size_t said_length;
@@ -114,21 +118,50 @@ static json_t *address(bool there, const char *box, int prefix, const char *gate
                      : json_null();
 }
 
+/* Locally administered, then the id's first digits. */
+static void make_mac(const char *id, uint8_t ret_mac[6])
+{
+        char digits[11] = "";
+        memcpy(digits, id, 10);
+        unsigned long long number = strtoull(digits, NULL, 16);
+        ret_mac[0] = 6;
+        for (int i = 5; i > 0; i--, number >>= 8)
+                ret_mac[i] = (uint8_t)number;
+}
+
 static int describe(struct network *n, const struct config *c, struct error *err)
 {
         struct resolver resolver = {0};
         cleanup_free char *text = NULL;
         if (path_read_at(AT_FDCWD, "/etc/resolv.conf", 65536, &text, NULL) == 0)
                 resolver_parse(text, &resolver);
-        unsigned bytes[5];
-        (void)sscanf(c->id, "%2x%2x%2x%2x%2x", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4]);
-        (void)snprintf(n->mac, sizeof(n->mac), "06:%02x:%02x:%02x:%02x:%02x", bytes[0] & 255, bytes[1] & 255,
-                       bytes[2] & 255, bytes[3] & 255, bytes[4] & 255);
+        const uint8_t *m = n->mac_bytes;
+        make_mac(c->id, n->mac_bytes);
+        (void)snprintf(n->mac, sizeof(n->mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+                       m[5]);
         n->document = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "mac", n->mac, "mtu", MTU, "ipv4",
                                 address(n->ipv4, BOX_IPV4, IPV4_PREFIX, HOST_IPV4), "ipv6",
                                 address(n->ipv6, BOX_IPV6, IPV6_PREFIX, HOST_IPV6), "dns",
                                 choose_dns(n, c, &resolver), "search", choose_search(c, &resolver));
         return n->document == NULL ? error_set(err, -ENOMEM, "plan the network: out of memory") : 0;
+}
+
+/*
+ * Makes the box known to passt before it has said anything, so that the first connection to a published port
+ * finds it: passt 2023-03 sends to the last source address it saw.
+ */
+static int introduce(const struct network *n)
+{
+        static const uint8_t ipv4[4] = {10, 0, 2, 15};
+        uint8_t arp[ANNOUNCE_ARP_SIZE], neighbour[ANNOUNCE_NA_SIZE];
+        int r = 0;
+        announce_arp(n->mac_bytes, ipv4, arp);
+        announce_neighbour(n->mac_bytes, neighbour);
+        if (n->ipv4)
+                r = fd_write_full(n->machine_fd, arp, sizeof(arp));
+        if (r == 0 && n->ipv6)
+                r = fd_write_full(n->machine_fd, neighbour, sizeof(neighbour));
+        return r;
 }
 
 /* ---- passt ---- */
@@ -306,7 +339,10 @@ static int start(struct network *n, struct loop *loop, const struct config *c, s
                 return error_errno(err, -errno, "start the network");
         n->said_fd = pipe_fds[0];
         cleanup_fd int said_write = pipe_fds[1];
-        int r = spawn(n, c, ports, theirs, said_write, err);
+        int r = introduce(n);
+        if (r < 0)
+                return error_errno(err, r, "start the network");
+        r = spawn(n, c, ports, theirs, said_write, err);
         if (r < 0)
                 return r;
         r = watch(n, loop);
@@ -362,6 +398,7 @@ const char *network_mac(const struct network *n)
 void network_describe(const struct network *n, struct request_network *ret)
 {
         *ret = (struct request_network){.document = n->document,
+                                        .ipv6 = n->ipv6,
                                         .box_address = n->ipv4 ? BOX_IPV4 : BOX_IPV6,
                                         .host_address = n->ipv4 ? HOST_IPV4 : HOST_IPV6};
 }

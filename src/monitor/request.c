@@ -48,6 +48,19 @@ static int make_entropy(char ret_text[2 * ENTROPY_SIZE + 1])
         return 0;
 }
 
+/* Nobody else is on the box's link: its addresses need not be asked for before they are used. */
+static json_t *make_sysctl(const struct config *c, const struct request_network *network)
+{
+        json_t *sysctl = json_object();
+        if (network->ipv6)
+                (void)json_object_set_new(sysctl, "net.ipv6.conf.eth0.accept_dad", json_string("0"));
+        if (sysctl != NULL && c->sysctl != NULL && json_object_update(sysctl, (json_t *)c->sysctl) < 0) {
+                json_decref(sysctl);
+                return NULL;
+        }
+        return sysctl;
+}
+
 json_t *request_boot(const struct config *c, const struct request_network *network)
 {
         char entropy[2 * ENTROPY_SIZE + 1];
@@ -57,7 +70,7 @@ json_t *request_boot(const struct config *c, const struct request_network *netwo
                 return NULL;
         }
         json_t *volumes = c->volumes != NULL ? json_incref((json_t *)c->volumes) : json_array();
-        json_t *sysctl = c->sysctl != NULL ? json_incref((json_t *)c->sysctl) : json_object();
+        json_t *sysctl = make_sysctl(c, network);
         json_t *net = network->document != NULL ? json_incref((json_t *)network->document) : json_null();
         return json_pack("{s:s, s:I, s:s, s:s, s:{s:s, s:s?, s:b, s:o}, s:o, s:o, s:o}", "op", "boot",
                          "time_ns", (json_int_t)state_now_ns(), "entropy", entropy, "hostname", c->hostname,

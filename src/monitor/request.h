@@ -11,6 +11,7 @@
 
 struct request_network {
         const json_t *document;   /* the "network" member, NULL: none */
+        bool ipv6;                /* the interface has IPv6 */
         const char *box_address;  /* what the hostname means; NULL: 127.0.1.1 */
         const char *host_address; /* what host.boxlet.internal means; NULL: nothing */
 };
