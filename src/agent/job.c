@@ -18,6 +18,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/child.h"
+#include "agent/device_filter.h"
 #include "agent/leaf.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -312,6 +313,8 @@ static int make_box(struct agent *agent, int *ret_leaf_fd, struct error *err)
         int r = cgroup_make(agent->cgroup_root_fd, agent->container->cgroup, &agent->box_fd, err);
         if (r == 0)
                 r = cgroup_apply(agent->box_fd, &agent->container->resources, err);
+        if (r == 0)
+                r = device_filter_attach(agent->box_fd, agent->container, err);
         if (r < 0 || !agent->container->delegate_cgroup)
                 return r;
         cleanup_fd int leaf = -1;
