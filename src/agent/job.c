@@ -417,6 +417,25 @@ static int on_control_frame(struct job *job, const struct frame *frame, struct e
         return 0;
 }
 
+/* The host lets go of an exec: it goes on, its output to nowhere, when the connection ends. */
+static int on_later_request(struct job *job, const struct frame *frame, struct error *err)
+{
+        cleanup_json json_t *request = NULL;
+        cleanup_json json_t *reply = json_object();
+        const char *op;
+        int r = json_parse((const char *)frame->payload, frame->size, "request", &request, err);
+        if (r == 0)
+                r = json_get_string(request, "op", &op, err);
+        if (r < 0)
+                return r;
+        if (strcmp(op, "detach") != 0)
+                return error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
+        job->detached = true;
+        if (reply == NULL || channel_send_json(job->channel, FRAME_REPLY, reply) < 0)
+                return error_set(err, -ENOMEM, "answer: out of memory");
+        return 0;
+}
+
 static int on_frame(struct channel *channel, const struct frame *frame, void *data, struct error *err)
 {
         struct job *job = data;
@@ -431,6 +450,8 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
         }
         if (job->state == JOB_OVER)
                 return 0; /* it crossed with EXIT on the way */
+        if (job->state != JOB_ASKING && frame->type == FRAME_REQUEST)
+                return on_later_request(job, frame, err);
         if (job->state != JOB_ASKING && frame->type == FRAME_STDIN)
                 return job_stdin(job, frame);
         if (job->state != JOB_ASKING && (frame->type == FRAME_RESIZE || frame->type == FRAME_SIGNAL))

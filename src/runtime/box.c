@@ -287,6 +287,7 @@ static int exec(struct boxlet_box *box, const struct boxlet_exec_options *option
             .box_name = box->name,
             .request = request,
             .is_exec = true,
+            .ends_with_us = !o.detached,
             .has_stdin = has_stdin,
             .timeout_ms = o.timeout_ms,
         };

@@ -118,13 +118,14 @@ void places_done(struct places *p)
         *p = (struct places){0};
 }
 
-/* Looks in $PATH, then where Debian keeps what is for administrators. */
+/* Looks in $PATH, then where Debian keeps what is for administrators (a plain user's $PATH has not got that).
+ */
 static char *search_path(const char *name)
 {
         const char *path = getenv("PATH");
         cleanup_free char *folders = NULL;
-        if (asprintf(&folders, "%s:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                     path == NULL ? "" : path) < 0)
+        if (asprintf(&folders, "%s:/usr/local/sbin:/usr/sbin:/sbin", path == NULL ? "/usr/bin:/bin" : path) <
+            0)
                 return NULL;
         char *rest = folders;
         for (char *folder; (folder = strsep(&rest, ":")) != NULL;) {

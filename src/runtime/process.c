@@ -49,7 +49,7 @@ struct boxlet_process {
         struct boxlet *boxlet;
         char id[STATE_ID_LENGTH + 1];
         char *name;
-        bool is_exec, has_stdin, is_leashed;
+        bool is_exec, has_stdin, ends_with_us;
         int64_t timeout_ms;
         struct loop *loop;
         struct channel *channel;
@@ -456,7 +456,7 @@ static int make(const struct process_draft *draft, struct boxlet_process **ret_p
         p->request = json_incref((json_t *)draft->request);
         p->is_exec = draft->is_exec;
         p->has_stdin = draft->has_stdin;
-        p->is_leashed = draft->is_leashed;
+        p->ends_with_us = draft->ends_with_us;
         p->timeout_ms = draft->timeout_ms;
         p->exit_code = -1;
         int r = p->name == NULL ? -ENOMEM : loop_new(&p->loop);
@@ -649,40 +649,47 @@ static int64_t now_ms(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits for the monitor's word that it let go of the leash: a connection closed too early would end the box.
- */
-static int unleash(struct boxlet_process *p, struct error *err)
+/* Dispatches until so many replies have come, or the end. */
+static int await_replies(struct boxlet_process *p, unsigned replies, int64_t deadline, struct error *err)
 {
-        int64_t deadline = now_ms() + DETACH_MS;
-        cleanup_json json_t *request = json_pack("{s:s}", "op", "unleash");
-        p->discard = true;
-        resume_reading(NULL, p);
-        int r = request == NULL ? -ENOMEM : 0;
-        if (r == 0 && p->channel != NULL)
-                r = channel_send_json(p->channel, FRAME_REQUEST, request);
-        if (r < 0)
-                return error_errno(err, r, "detach from box '%s'", p->name);
-        while (p->replies < 2 && p->phase != PHASE_ENDED) {
+        while (p->replies < replies && p->phase != PHASE_ENDED) {
                 int64_t left = deadline - now_ms();
                 if (left <= 0)
-                        return error_set(err, -ETIMEDOUT, "detach from box '%s': its monitor does not answer",
-                                         p->name);
-                r = step(p, (int)left, err);
+                        return error_set(err, -ETIMEDOUT,
+                                         "detach from box '%s': the other side does not answer", p->name);
+                int r = step(p, (int)left, err);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
+/* Waits for the other side's word that it let go: a connection closed too early would end the box or the
+ * exec. */
+static int let_go(struct boxlet_process *p, struct error *err)
+{
+        int64_t deadline = now_ms() + DETACH_MS;
+        cleanup_json json_t *request = json_pack("{s:s}", "op", p->is_exec ? "detach" : "unleash");
+        p->discard = true;
+        resume_reading(NULL, p);
+        int r = await_replies(p, 1, deadline, err);
+        if (r < 0 || p->channel == NULL)
+                return r;
+        r = request == NULL ? -ENOMEM : channel_send_json(p->channel, FRAME_REQUEST, request);
+        if (r < 0)
+                return error_errno(err, r, "detach from box '%s'", p->name);
+        return await_replies(p, 2, deadline, err);
+}
+
 int boxlet_process_detach(struct boxlet_process *p, struct boxlet_error *error)
 {
         struct error err = ERROR_INIT;
-        if (p->phase == PHASE_ENDED || !p->is_leashed)
+        if (p->phase == PHASE_ENDED || !p->ends_with_us)
                 return 0;
         p->entered++;
-        int r = unleash(p, &err);
+        int r = let_go(p, &err);
         if (r == 0)
-                p->is_leashed = false;
+                p->ends_with_us = false;
         leave(p);
         return api_result(error, &err, r);
 }

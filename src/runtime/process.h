@@ -16,7 +16,7 @@ struct process_draft {
         const json_t *request; /* sent first; a reference is taken */
         bool is_exec;
         bool has_stdin;
-        bool is_leashed;
+        bool ends_with_us;  /* box or exec, when the connection ends */
         int64_t timeout_ms; /* of an exec, for its message */
 };
 

@@ -250,7 +250,7 @@ static int make_handle(struct boxlet_box *box, unsigned flags, bool start, int f
             .box_name = box->name,
             .request = request,
             .has_stdin = (flags & BOXLET_ATTACH_STDIN) != 0,
-            .is_leashed = start && !(flags & BOXLET_START_DETACHED),
+            .ends_with_us = start && !(flags & BOXLET_START_DETACHED),
         };
         if (request == NULL) {
                 (void)close(fd);

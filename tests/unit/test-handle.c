@@ -731,7 +731,7 @@ static void detaching_waits_for_the_monitors_word(void **state)
         (void)close(pair[1]);
         json_t *request = json_pack("{s:s}", "op", "attach");
         struct process_draft draft = {
-            .boxlet = w.boxlet, .box_id = ID, .box_name = "box", .request = request, .is_leashed = true};
+            .boxlet = w.boxlet, .box_id = ID, .box_name = "box", .request = request, .ends_with_us = true};
         assert_int_equal(process_new_connected(&draft, pair[0], &p, &err), 0);
         json_decref(request);
         listen_to(p, &s);
@@ -739,6 +739,33 @@ static void detaching_waits_for_the_monitors_word(void **state)
                 assert_true(boxlet_process_dispatch(p, NULL) >= 0);
         assert_int_equal(boxlet_process_detach(p, NULL), 0);
         assert_int_equal(s.ended, 0);
+        boxlet_process_free(p);
+        end_world(&w);
+}
+
+static void script_detach(int fd)
+{
+        char byte;
+        (void)hear(fd, FRAME_REQUEST, NULL);
+        say_text(fd, FRAME_REPLY, "{}");
+        must(strcmp(hear(fd, FRAME_REQUEST, NULL), "{\"op\":\"detach\"}") == 0, 90);
+        say_text(fd, FRAME_STDOUT, "in the way");
+        say_text(fd, FRAME_REPLY, "{}");
+        must(read(fd, &byte, 1) == 0, 91);
+}
+
+static void an_exec_can_be_let_go_of(void **state)
+{
+        (void)state;
+        struct world w;
+        struct seen s;
+        struct boxlet_exec_options o = BOXLET_EXEC_OPTIONS_INIT;
+        make_world(&w);
+        serve(&w, "vsock.sock", script_detach);
+        struct boxlet_process *p = run(&w, &o, &s);
+        assert_int_equal(boxlet_process_detach(p, NULL), 0); /* even before the first dispatch */
+        assert_int_equal(s.ended, 0);
+        assert_int_equal(s.total, 0);
         boxlet_process_free(p);
         end_world(&w);
 }
@@ -756,5 +783,6 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(init_has_ended_when_the_box_is_down),
     cmocka_unit_test(a_start_that_fails_says_why),
     cmocka_unit_test(detaching_waits_for_the_monitors_word),
+    cmocka_unit_test(an_exec_can_be_let_go_of),
 };
 UNIT_TEST_MAIN(cases)
