@@ -33,6 +33,9 @@ struct tar_reader {
         struct archive *archive;
         uint64_t in_header; /* bytes asked for since the header began */
         bool reading_header;
+        uint64_t fed;     /* bytes given to libarchive */
+        uint64_t content; /* where the present entry's content ends, of these */
+        bool ended;
         struct error error; /* of the stream, on its way through libarchive */
 };
 
@@ -47,6 +50,8 @@ static la_ssize_t feed(struct archive *archive, void *data, const void **ret_byt
                 archive_set_error(archive, EIO, "%s", reader->error.text);
                 return -1;
         }
+        reader->fed += size;
+        reader->ended = size == 0;
         return (la_ssize_t)size;
 }
 
@@ -73,6 +78,13 @@ static bool is_harmless(struct archive *archive)
         return text != NULL && strstr(text, "can't be converted from") != NULL;
 }
 
+/* Some writers (umoci insert) end a layer right after the last content: without what fills its block, and
+ * without the end. Others take that, and the digest says that nothing is missing. */
+static bool ends_after_content(const struct tar_reader *reader)
+{
+        return reader->ended && reader->fed == reader->content && reader->content > 0;
+}
+
 static int read_content(struct merge *merge, void *data, struct error *err)
 {
         struct tar_reader *reader = data;
@@ -87,7 +99,7 @@ static int read_content(struct merge *merge, void *data, struct error *err)
                 if (written < 0)
                         return written;
         }
-        return r == ARCHIVE_EOF ? 0 : archive_failure(reader, NULL, err);
+        return r == ARCHIVE_EOF || ends_after_content(reader) ? 0 : archive_failure(reader, NULL, err);
 }
 
 static int read_xattrs(struct archive_entry *from, struct merge_entry *entry, uint8_t **ret_bytes,
@@ -161,15 +173,18 @@ static int read_entries(struct tar_reader *reader, struct error *err)
                 reader->reading_header = true;
                 int r = archive_read_next_header(reader->archive, &entry);
                 reader->reading_header = false;
-                if (r == ARCHIVE_EOF)
+                if (r == ARCHIVE_EOF || (r == ARCHIVE_FATAL && ends_after_content(reader)))
                         return 0;
                 if (r != ARCHIVE_OK && !(r == ARCHIVE_WARN && is_harmless(reader->archive)))
                         return archive_failure(reader,
                                                r == ARCHIVE_WARN ? archive_entry_pathname(entry) : NULL, err);
+                reader->content = (uint64_t)archive_filter_bytes(reader->archive, 0);
+                if (archive_entry_sparse_count(entry) == 0 && archive_entry_size(entry) > 0)
+                        reader->content += (uint64_t)archive_entry_size(entry);
                 if ((r = add_entry(reader, entry, err)) < 0)
                         return r;
                 /* content nobody asked for is skipped here, so that it does not count as header */
-                if (archive_read_data_skip(reader->archive) != ARCHIVE_OK)
+                if (archive_read_data_skip(reader->archive) != ARCHIVE_OK && !ends_after_content(reader))
                         return archive_failure(reader, archive_entry_pathname(entry), err);
         }
 }

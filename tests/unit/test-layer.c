@@ -407,6 +407,12 @@ static void ends_that_are_fine(void **state)
         struct erofs_view view;
         layer.size -= 1024;
         check_layer(&layer); /* no end mark */
+        layer.size -= 512 - 4;
+        check_layer(&layer); /* nor what fills the last block, as umoci insert writes it */
+        struct tar less = {.bytes = layer.bytes, .size = layer.size - 1};
+        struct error err = ERROR_INIT;
+        assert_int_equal(try_build(&less, 1, NULL, NULL, &err), -EBADMSG);
+        layer.size += 512 - 4;
         tar_bytes(&layer, (const char[512]){0}, 512);
         check_layer(&layer); /* half of it */
         tar_bytes(&layer, (const char[20000]){0}, 20000);
