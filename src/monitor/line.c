@@ -121,15 +121,20 @@ static int append_base64(struct buffer *out, const char *bytes, size_t size)
         return 0;
 }
 
-static int append_time(struct buffer *out, int64_t time_ns)
+/* Everything in front of the text: time, stream, mark. */
+static int append_head(struct buffer *out, int64_t time_ns, bool is_stderr, bool partial, bool text)
 {
+        char head[96];
         time_t seconds = (time_t)(time_ns / 1000000000);
         struct tm tm;
         if (gmtime_r(&seconds, &tm) == NULL)
                 return -EINVAL;
-        return buffer_printf(out, "{\"t\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ\"", tm.tm_year + 1900,
-                             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                             (int)(time_ns % 1000000000));
+        int n = snprintf(head, sizeof(head),
+                         "{\"t\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ\",\"s\":\"%s\"%s,\"%s\":\"",
+                         tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                         (int)(time_ns % 1000000000), is_stderr ? "stderr" : "stdout",
+                         partial ? ",\"p\":true" : "", text ? "l" : "b");
+        return n < 0 || (size_t)n >= sizeof(head) ? -EINVAL : buffer_append(out, head, (size_t)n);
 }
 
 int line_encode(struct buffer *out, int64_t time_ns, bool is_stderr, const char *bytes, size_t size,
@@ -137,10 +142,7 @@ int line_encode(struct buffer *out, int64_t time_ns, bool is_stderr, const char 
 {
         size_t before = out->length;
         bool text = is_text(bytes, size);
-        int r = append_time(out, time_ns);
-        if (r == 0)
-                r = buffer_printf(out, ",\"s\":\"%s\"%s,\"%s\":\"", is_stderr ? "stderr" : "stdout",
-                                  partial ? ",\"p\":true" : "", text ? "l" : "b");
+        int r = append_head(out, time_ns, is_stderr, partial, text);
         if (r == 0)
                 r = text ? append_escaped(out, bytes, size) : append_base64(out, bytes, size);
         if (r == 0)
