@@ -2,6 +2,8 @@
 /* The exported image functions: src/image behind the handle's lock, its structs turned into the client's. */
 #include "runtime/runtime.h"
 
+#include "runtime/collect.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +272,7 @@ int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force
         struct error err = ERROR_INIT;
         struct image_store *store;
         char *report = NULL;
+        collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
                 r = image_remove(store, reference_or_id, force != 0, in_use, b, &report, &err);
@@ -287,6 +290,7 @@ int boxlet_image_prune(struct boxlet *b, int all, uint64_t *ret_freed_bytes, cha
         struct image_store *store;
         char *report = NULL;
         uint64_t freed = 0;
+        collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
                 r = image_prune(store, all != 0, in_use, b, &freed, &report, &err);
