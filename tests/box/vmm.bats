@@ -29,7 +29,7 @@ smoke() {
 }
 
 @test "disks are vda, vdb, vdc in the order given, read-only where said" {
-        smoke disks
+        smoke disks disk_reads
 }
 
 @test "a guest that panics leaves its words on the console" {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char no_words[] = "", some_words[] = "debug, -incoming exec:sh",
+static char no_words[] = "", some_words[] = "debug, -incoming exec:sh fd=99",
             qemu[] = "/usr/bin/qemu-system-x86_64";
 
 static struct config basic(void)
@@ -123,6 +123,7 @@ static void kernel_words_stay_one_word(void **state)
         struct error err = ERROR_INIT;
         c.kernel_arguments = some_words;
         assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), 0);
+        assert_int_equal(qemu_plan_check(&p, &err), 0); /* "fd=99" in there is nobody's descriptor */
         const char *append = value_of(&p, "-append");
         assert_string_equal(append + strlen(append) - strlen(some_words), some_words);
         assert_int_equal(find(&p, "-incoming"), -1);

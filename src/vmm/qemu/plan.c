@@ -167,6 +167,22 @@ int qemu_plan_make(const struct config *config, const struct qemu_ends *ends, st
         return 0;
 }
 
+/* The options of ours that may name a descriptor. Others (-append) hold text of the caller's. */
+static bool takes_descriptor(const char *option)
+{
+        return strcmp(option, "-chardev") == 0 || strcmp(option, "-netdev") == 0 ||
+               strcmp(option, "-add-fd") == 0;
+}
+
+static bool names_one_given(const struct qemu_plan *plan, const char *word)
+{
+        const char *named = strstr(word, "fd=");
+        bool found = named == NULL;
+        for (unsigned i = 0; i < plan->fd_count && !found; i++)
+                found = plan->fds[i].to == atoi(named + 3);
+        return found;
+}
+
 int qemu_plan_check(const struct qemu_plan *plan, struct error *err)
 {
         for (unsigned i = 0; i < plan->fd_count; i++) {
@@ -178,13 +194,9 @@ int qemu_plan_check(const struct qemu_plan *plan, struct error *err)
                                                  plan->fds[i].to);
                 }
         }
-        for (unsigned i = 0; i < plan->word_count; i++) {
-                const char *named = strstr(plan->words[i], "fd=");
-                bool found = named == NULL || plan->words[i][0] == '-';
-                for (unsigned j = 0; j < plan->fd_count && !found; j++)
-                        found = plan->fds[j].to == atoi(named + 3);
-                if (!found)
-                        return error_set(err, -EINVAL, "QEMU's word '%s' names no descriptor",
+        for (unsigned i = 1; i < plan->word_count; i++) {
+                if (takes_descriptor(plan->words[i - 1]) && !names_one_given(plan, plan->words[i]))
+                        return error_set(err, -EINVAL, "QEMU's word '%s' names a descriptor it does not get",
                                          plan->words[i]);
         }
         return 0;

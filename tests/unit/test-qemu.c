@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a machine's end is told, with programs in QEMU's place that end in all ways before a guest runs. */
+#include "harness.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "vmm/qemu/qemu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void nothing_to_read(struct device *d, uint32_t offset, void *bytes, size_t size)
+{
+        memset(bytes, 0, size);
+}
+static void no_kick(struct device *d, unsigned queue)
+{
+}
+static void no_stop(struct device *d)
+{
+}
+static const struct device_ops no_ops = {
+    .name = "none", .queue_count = 2, .config_read = nothing_to_read, .kick = no_kick, .stop = no_stop};
+
+static struct device device = {.ops = &no_ops};
+static struct loop *loop;
+static unsigned ended, running;
+static enum machine_end end;
+static char detail[1024];
+
+static void on_running(void *data)
+{
+        running++;
+}
+
+static void on_ended(void *data, enum machine_end e, const char *text)
+{
+        ended++;
+        end = e;
+        (void)snprintf(detail, sizeof(detail), "%s", text);
+        loop_quit(loop, 0);
+}
+
+/* Runs a shell script as QEMU; returns what start() said. stop_it: the monitor wants the end at once. */
+static int run(const char *script, bool stop_it)
+{
+        int folder;
+        char path[256], text[1024], arguments[] = "";
+        const char *name = unit_folder(&folder);
+        (void)snprintf(path, sizeof(path), "%s/qemu", name);
+        (void)snprintf(text, sizeof(text), "#!/bin/sh\n%s\n", script);
+        if (script[0] != '\0')
+                assert_int_equal(path_write_atomic_at(folder, "qemu", text, strlen(text), 0700), 0);
+        cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        cleanup_fd int other = open("/dev/null", O_RDWR | O_CLOEXEC);
+        cleanup_fd int console_fd = openat(folder, "console", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        cleanup_fd int log_fd = openat(folder, "log", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        struct config config = {.cpus = 1,
+                                .memory_bytes = 64 << 20,
+                                .kernel_fd = null,
+                                .initrd_fd = other,
+                                .kernel_arguments = arguments,
+                                .net_fd = -1,
+                                .console_fd = console_fd,
+                                .log_fd = log_fd,
+                                .qemu = path};
+        struct machine_events events = {.running = on_running, .ended = on_ended};
+        struct machine *machine;
+        struct error err = ERROR_INIT;
+        assert_int_equal(loop_new(&loop), 0);
+        assert_int_equal(qemu_machine_new(loop, &config, &device, &events, &machine), 0);
+        int r = machine->ops->start(machine, &err);
+        if (r == 0 && stop_it)
+                machine->ops->stop(machine);
+        if (r == 0)
+                assert_int_equal(loop_run(loop), 0);
+        machine->ops->free(machine);
+        loop_free(loop);
+        return r;
+}
+
+static void a_missing_engine_is_told_at_once(void **state)
+{
+        (void)state;
+        assert_int_equal(run("", false), -ENOENT);
+        assert_int_equal(ended, 0);
+}
+
+static void an_engine_that_ends_early_leaves_its_words(void **state)
+{
+        (void)state;
+        assert_int_equal(run("echo 'qemu: no such machine' >&2; exit 3", false), 0);
+        assert_int_equal(ended, 1);
+        assert_int_equal(running, 0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_string_equal(detail, "QEMU ended with status 3: qemu: no such machine");
+}
+
+static void status_0_before_the_guest_ran_is_a_failed_start(void **state)
+{
+        (void)state;
+        assert_int_equal(run("exit 0", false), 0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_string_equal(detail, "QEMU ended with status 0");
+}
+
+static void a_killed_engine_is_told_by_its_signal(void **state)
+{
+        (void)state;
+        assert_int_equal(run("kill -9 $$", false), 0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_non_null(strstr(detail, "killed by signal 9"));
+}
+
+static void nonsense_on_vhost_user_is_a_device_error(void **state)
+{
+        (void)state;
+        assert_int_equal(run("printf 'something of twelve bytes' >&6; exec sleep 100", false), 0);
+        assert_int_equal(end, MACHINE_DEVICE_ERROR);
+        assert_non_null(strstr(detail, "unknown request"));
+}
+
+static void a_stopped_engine_is_gone(void **state)
+{
+        (void)state;
+        assert_int_equal(run("exec sleep 100", true), 0);
+        assert_int_equal(ended, 1);
+}
+
+static void a_flood_of_words_is_bounded(void **state)
+{
+        (void)state;
+        assert_int_equal(run("yes words | head -c 1000000 >&2; head -c 5000000 /dev/zero >&5; exit 1", false),
+                         0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_true(strlen(detail) < 600);
+        assert_non_null(strstr(detail, "status 1: words"));
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(a_missing_engine_is_told_at_once),
+    cmocka_unit_test(an_engine_that_ends_early_leaves_its_words),
+    cmocka_unit_test(status_0_before_the_guest_ran_is_a_failed_start),
+    cmocka_unit_test(a_killed_engine_is_told_by_its_signal),
+    cmocka_unit_test(nonsense_on_vhost_user_is_a_device_error),
+    cmocka_unit_test(a_stopped_engine_is_gone),
+    cmocka_unit_test(a_flood_of_words_is_bounded),
+};
+
+UNIT_TEST_MAIN(cases)
