@@ -13,10 +13,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,9 +56,10 @@ static void write_file(struct server *s, const char *name, const char *text)
 
 static void open_store(struct server *s, const char *name)
 {
-        char config[512];
+        char config[512], path[300];
         (void)snprintf(config, sizeof(config), "%s/registries.conf", s->folder);
-        s->store_fd = path_open_dir_at(s->folder_fd, name, 0700);
+        (void)snprintf(path, sizeof(path), "%s/%s", s->folder, name);
+        s->store_fd = path_open_dir_at(AT_FDCWD, path, 0700);
         assert_true(s->store_fd >= 0);
         if (image_store_open(s->store_fd, config, &s->store, &s->err) < 0)
                 fail_msg("%s", s->err.text);
@@ -625,6 +628,53 @@ static void a_killed_pull_leaves_nothing_in_the_way(void **state)
         stop(&s);
 }
 
+static bool write_text(const char *path, const char *text)
+{
+        FILE *f = fopen(path, "w");
+        return f != NULL && fputs(text, f) >= 0 && fclose(f) == 0;
+}
+
+/* A file system of that size over a folder, for this process only. */
+static bool mount_small(const char *path, const char *options)
+{
+        char map[64];
+        (void)snprintf(map, sizeof(map), "0 %d 1", (int)geteuid());
+        if (unshare(CLONE_NEWNS) < 0 &&
+            (unshare(CLONE_NEWNS | CLONE_NEWUSER) < 0 || !write_text("/proc/self/uid_map", map)))
+                return false;
+        return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+               mount("tmpfs", path, "tmpfs", 0, options) == 0;
+}
+
+static void a_full_disk_is_told_and_leaves_nothing(void **state)
+{
+        /* too small for the layers, and for them but not for the root file system */
+        static const char *const sizes[] = {"size=1m", "size=2m"};
+        struct server s;
+        char path[300];
+        (void)state;
+        start(&s);
+        image_store_free(s.store);
+        close(s.store_fd);
+        (void)snprintf(path, sizeof(path), "%s/small", s.folder);
+        assert_int_equal(mkdir(path, 0700), 0);
+        bool mounted = mount_small(path, sizes[0]);
+        open_store(&s, mounted ? "small" : "store");
+        for (size_t i = 0; mounted && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+                assert_int_equal(mount(NULL, path, NULL, MS_REMOUNT, sizes[i]), 0);
+                must_fail(&s, "ok", -ENOSPC, "No space left on device");
+                assert_int_equal(count_files(&s, "blobs/sha256"), 0);
+        }
+        if (mounted) {
+                assert_int_equal(mount(NULL, path, NULL, MS_REMOUNT, "size=16m"), 0);
+                must_pull(&s, "ok");
+        }
+        stop(&s);
+        if (!mounted)
+                unit_skip("no file system can be mounted here");
+        assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
 static int cancel(const struct image_progress *progress, void *data)
 {
         (void)data;
@@ -673,6 +723,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_registry_that_is_not_there_is_told),
     cmocka_unit_test(pulls_at_once_do_the_work_once),
     cmocka_unit_test(a_killed_pull_leaves_nothing_in_the_way),
+    cmocka_unit_test(a_full_disk_is_told_and_leaves_nothing),
     cmocka_unit_test(the_observer_can_stop_it),
 };
 
