@@ -14,8 +14,8 @@
  * or the box failed. Whatever decides it then powers the machine off.
  *
  * Invariants:
- * 1. Every wait for the guest has a deadline: booting (boot_timeout_ms), stopping (stop_timer), and
- * unmounting or finding out why a connection ended (power_timer).
+ * 1. Every wait for the guest has a deadline: booting and starting init (boot_timeout_ms each), stopping
+ * (stop_timer), and unmounting or finding out why a connection ended (power_timer).
  * 2. A machine that ended without an outcome is judged only after both connections to the agent have been
  * read to their end: an EXIT may lie in them.
  * 3. After the lock was given up nothing in the box's folder is touched.
@@ -277,10 +277,10 @@ static void on_boot_timer(struct source *s, void *data)
         struct box *b = data;
         struct error err = ERROR_INIT;
         (void)s;
-        (void)error_set(&err, -ETIMEDOUT, "%s within %lld ms",
-                        b->guest == NULL ? "the guest's agent did not speak"
-                                         : "the guest's agent did not finish booting",
-                        (long long)b->config.boot_timeout_ms);
+        const char *what = b->life == LIFE_ASKED ? "the guest's agent did not start init"
+                           : b->guest == NULL    ? "the guest's agent did not speak"
+                                                 : "the guest's agent did not finish booting";
+        (void)error_set(&err, -ETIMEDOUT, "%s within %lld ms", what, (long long)b->config.boot_timeout_ms);
         settle_lost(b, b->guest == NULL ? "kernel" : "agent", &err);
 }
 
@@ -324,6 +324,7 @@ static void init_started(struct init *init, int64_t pid, void *data)
         (void)init;
         if (b->life != LIFE_ASKED)
                 return;
+        (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
         b->life = LIFE_RUNNING;
         b->state.phase = STATE_RUNNING;
         b->state.pid = pid;
@@ -393,6 +394,7 @@ static void try_start(struct box *b)
         if (b->life != LIFE_BOOTED || b->hold)
                 return;
         b->life = LIFE_ASKED;
+        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
         cleanup_json json_t *request = request_start(&b->config, b->rows, b->columns);
         if (request == NULL)
                 (void)error_set(&err, -ENOMEM, "start init: out of memory");

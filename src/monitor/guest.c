@@ -14,7 +14,7 @@ struct guest {
         struct channel *channel;
         const struct guest_ops *ops;
         void *data;
-        bool booted, answered;
+        bool answered, complained;
 };
 
 /* The stage is written into state.json, so only the words that belong there are taken over. */
@@ -36,7 +36,9 @@ static int take_error(struct guest *g, const struct frame *frame)
         (void)channel_read_error(frame, &err); /* either way err says what to tell */
         (void)json_parse((const char *)frame->payload, frame->size, "error", &json, NULL);
         if (g->answered) {
-                log_warning("the agent refused a request: %s", err.text);
+                if (!g->complained) /* once: the guest decides how often */
+                        log_warning("the agent refused a request: %s", err.text);
+                g->complained = true;
                 return 0;
         }
         g->answered = true;
@@ -64,7 +66,7 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
         case FRAME_REPLY:
                 if (g->answered)
                         return 0; /* of the shutdown request */
-                g->answered = g->booted = true;
+                g->answered = true;
                 g->ops->booted(g, g->data);
                 return 0;
         case FRAME_ERROR:

@@ -67,6 +67,8 @@ static int take_exit(struct init *i, const struct frame *frame, struct error *er
         if (frame->size != sizeof(status))
                 return error_set(err, -EPROTO, "read init's exit: %u bytes", frame->size);
         memcpy(&status, frame->payload, sizeof(status));
+        if (status.signal > 64)
+                return error_set(err, -EPROTO, "read init's exit: signal %u", status.signal);
         i->state = INIT_OVER;
         i->ops->exited(i, &status, i->data);
         return 0;

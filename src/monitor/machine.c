@@ -37,6 +37,7 @@ struct machine {
         int socket, pidfd;
         struct source *socket_source, *child_source, *deadline;
         struct machine_end end;
+        bool complained;
 };
 
 /* The descriptors of the child, by the numbers they get there. */
@@ -189,10 +190,13 @@ static bool take_packet(struct machine *m)
         }
         cleanup_json json_t *json = NULL;
         struct error err = ERROR_INIT;
-        if (json_parse(bytes, (size_t)n, "packet of boxlet-vmm", &json, &err) < 0)
-                log_warning("%s", err.text);
-        else
+        if (json_parse(bytes, (size_t)n, "packet of boxlet-vmm", &json, &err) < 0) {
+                if (!m->complained) /* once: the guest may have got hold of it */
+                        log_warning("%s", err.text);
+                m->complained = true;
+        } else {
                 take_event(m, json, &fd);
+        }
         return true;
 }
 

@@ -2,7 +2,7 @@
 /*
  * Writes state.json by rename, so that a reader finds a whole document at any time. Only the last one is
  * forced onto the disk: what the others say is void after a crash of the host anyway (the boot id in them
- * tells), and a start need not wait for the disk.
+ * tells), and a start need not wait for the disk. A full disk is no reason to say nothing: see overwrite().
  */
 #include "monitor/state.h"
 
@@ -109,6 +109,23 @@ static int replace(int dir_fd, const char *text, size_t size)
         return renameat(dir_fd, "state.json.new", dir_fd, "state.json") < 0 ? -errno : 0;
 }
 
+/*
+ * On a full disk: the file that is there has its block already, so the news go into it, though a reader may
+ * for a moment find them half-written.
+ */
+static int overwrite(int dir_fd, const char *text, size_t size)
+{
+        (void)unlinkat(dir_fd, "state.json.new",
+                       0); /* what could not be written in full; it may not be there */
+        cleanup_fd int fd = openat(dir_fd, "state.json", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        int r = fd_write_full(fd, text, size);
+        if (r == 0 && ftruncate(fd, (off_t)size) < 0)
+                r = -errno;
+        return r;
+}
+
 int state_write(const struct state *s, bool final, struct error *err)
 {
         cleanup_json json_t *json = document(s);
@@ -118,5 +135,7 @@ int state_write(const struct state *s, bool final, struct error *err)
                 return error_set(err, -ENOMEM, "write state.json: out of memory");
         int r = final ? path_write_atomic_at(s->dir_fd, "state.json", text, size, 0600)
                       : replace(s->dir_fd, text, size);
+        if (r == -ENOSPC || r == -EDQUOT)
+                r = overwrite(s->dir_fd, text, size);
         return r < 0 ? error_errno(err, r, "write state.json") : 0;
 }

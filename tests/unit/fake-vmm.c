@@ -5,8 +5,9 @@
  * and the agent behave, the first words of the container's args what init does:
  *
  *     machine: "" | silent | panic | panic-later | reset | engine-died | engine-missing | crash | stubborn |
- * flood agent:   agent-error | agent-gone | no-halt | garbage init:    exit N | signal N | oom | print TEXT |
- * both | lines N | cat | wait | stubborn | missing | denied | stream MIB | lost | size | env
+ * flood agent:   agent-error | agent-gone | boot-hangs | start-hangs | no-halt | garbage init:    exit N |
+ * signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing | denied | stream MIB | lost
+ * | size | env
  */
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -183,6 +184,8 @@ static int start_init(struct fake *f, const struct frame *frame, struct error *e
                 send_error(f, -EACCES, "execute 'denied': permission denied");
                 return 0;
         }
+        if (is(f, "start-hangs"))
+                return 0;
         (void)channel_send(f->work, FRAME_REPLY, "{\"pid\":1}", 9);
         act(f);
         return 0;

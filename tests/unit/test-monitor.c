@@ -199,7 +199,8 @@ static void configure(const struct fixture *f, const char *behaviour, const char
                      "\"boot_timeout_ms\":%d},\"root\":{\"image\":\"%s/file\",\"disk\":\"disk.ext4\"},"
                      "\"container\":{\"spec\":{\"process\":{\"terminal\":true,\"args\":%s}}%s}%s}",
                      FAKE_VMM, f->folder, f->folder, behaviour,
-                     strcmp(behaviour, "silent") == 0 ? 300 : 20000, f->folder, act, container, more);
+                     strcmp(behaviour, "silent") == 0 || strcmp(behaviour, "start-hangs") == 0 ? 300 : 20000,
+                     f->folder, act, container, more);
         write_file(f->box_fd, "box.json", text);
 }
 
@@ -310,7 +311,7 @@ static void run_to_failure(const char *behaviour, const char *act, const char *s
         peer_ask(&f.first, ATTACH);
         do {
                 type = peer_next(&f.first);
-        } while (type == FRAME_REPLY || type == FRAME_EVENT || type == FRAME_STDOUT);
+        } while (type == FRAME_REPLY || type == FRAME_EVENT || type == FRAME_STDOUT || type == FRAME_STDERR);
         expect_error_frame(&f.first, stage, exit_code, words);
         peer_expect(&f.first, 0);
         expect_state(&f, "failed", exit_code);
@@ -785,6 +786,18 @@ static void silent_guest_is_told(void **state)
         run_to_failure("silent", "[\"wait\"]", "kernel", 125, "did not speak within 300 ms");
 }
 
+static void agent_that_does_not_start_init_is_told(void **state)
+{
+        (void)state;
+        run_to_failure("start-hangs", "[\"wait\"]", "agent", 125, "did not start init within 300 ms");
+}
+
+static void impossible_exit_is_refused(void **state)
+{
+        (void)state;
+        run_to_failure("", "[\"signal\",\"200\"]", "agent", 125, "read init's exit: signal 200");
+}
+
 static void boot_error_is_told(void **state)
 {
         (void)state;
@@ -988,8 +1001,10 @@ static void full_disk_loses_log_lines_only(void **state)
         size_t size;
         assert_int_equal(path_read_at(f.box_fd, "log", 1 << 20, &log, &size), 0);
         assert_true(size > 100000 && log[size - 1] == '\n');
-        cleanup_free char *said = NULL;
-        assert_int_equal(path_read_at(f.box_fd, "monitor.log", 65536, &said, NULL), 0);
+        expect_state(&f, "exited", 0);
+        cleanup_json json_t *json = read_state(&f);
+        const char *warning = json_string_value(json_array_get(json_object_get(json, "warnings"), 0));
+        assert_non_null(strstr(warning, "output was lost from the log: No space left"));
         close_fd(&parent);
         teardown(&f);
         assert_int_equal(umount2(f.folder, MNT_DETACH), 0);
@@ -1049,6 +1064,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(crashed_vmm_is_told),
     cmocka_unit_test(killed_vmm_is_told),
     cmocka_unit_test(silent_guest_is_told),
+    cmocka_unit_test(agent_that_does_not_start_init_is_told),
+    cmocka_unit_test(impossible_exit_is_refused),
     cmocka_unit_test(boot_error_is_told),
     cmocka_unit_test(lost_agent_is_told),
     cmocka_unit_test(lost_init_is_told),
