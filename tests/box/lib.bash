@@ -6,7 +6,6 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export BOXLET=${BOXLET:-$ROOT/build/boxlet}
-export BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-180}
 
 boxlet() {
         "$BOXLET" "$@"
