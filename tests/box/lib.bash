@@ -60,14 +60,14 @@ box_processes() {
 
 # no_processes [SECONDS]: waits at most so long for the last process of this home to be gone.
 no_processes() {
-        local i left
-        for i in $(seq $((${1:-10} * 10))); do
-                left=$(box_processes)
-                [ -z "$left" ] && return 0
+        local end=$((SECONDS + ${1:-10})) left
+        while left=$(box_processes) && [ -n "$left" ]; do
+                if [ $SECONDS -ge $end ]; then
+                        echo "left over: $left"
+                        return 1
+                fi
                 sleep 0.1
         done
-        echo "left over: $left"
-        return 1
 }
 
 box_home_end() {

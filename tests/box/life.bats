@@ -115,7 +115,9 @@ pid_of() {
         wait $first || a=$?
         # docker calls starting a running box a success; then both may succeed, but there is one machine
         [ $a -eq 0 ] || [ $b -eq 0 ]
-        [ "$(box_processes | grep -c qemu-system)" -eq 1 ]
+        run box_processes
+        echo "$output"
+        [ "$(grep -c qemu-system <<<"$output")" -eq 1 ]
         boxlet rm -f race
 }
 

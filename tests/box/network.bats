@@ -30,9 +30,16 @@ teardown_file() { box_home_end; }
         [ "$output" = "hello from outside" ]
 }
 
-@test "UDP" {
-        run boxlet exec n sh -c 'echo ping-udp | nc -u -w 2 192.0.2.1 7002'
-        [ "$output" = ping-udp ]
+@test "UDP, outbound and published" {
+        # a query of its own to that server, beside what the resolver does
+        run boxlet exec n nslookup outside.test 192.0.2.1
+        [[ "$output" == *"192.0.2.1"* ]]
+        boxlet run -d --name u -p 127.0.0.1:0:5000/udp busybox udpsvd 0 5000 cat >/dev/null
+        local port
+        port=$(boxlet inspect u | jq -r '(if type == "array" then .[0] else . end).NetworkSettings.Ports["5000/udp"][0].HostPort')
+        echoed() { [ "$(echo datagram | socat -t 3 - "UDP:127.0.0.1:$port")" = datagram ]; }
+        eventually 20 echoed
+        boxlet rm -f u
 }
 
 @test "ping" {
