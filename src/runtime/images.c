@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exported image functions: src/image behind the handle's lock, its structs turned into the client's. */
+#include "runtime/collect.h"
 #include "runtime/runtime.h"
 
 #include "runtime/collect.h"
@@ -257,6 +258,7 @@ int boxlet_image_tag(struct boxlet *b, const char *source, const char *target, s
         return leave(b, error, &err, r);
 }
 
+/* Asked under enter(), after collect(): a record whose box removed itself keeps no image. */
 static bool in_use(const char *id, void *data)
 {
         struct boxlet *b = data;
@@ -275,6 +277,8 @@ int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
+                collect(b);
+        if (r == 0)
                 r = image_remove(store, reference_or_id, force != 0, in_use, b, &report, &err);
         if (r == 0 && ret_report != NULL)
                 *ret_report = report;
@@ -292,6 +296,8 @@ int boxlet_image_prune(struct boxlet *b, int all, uint64_t *ret_freed_bytes, cha
         uint64_t freed = 0;
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
+        if (r == 0)
+                collect(b);
         if (r == 0)
                 r = image_prune(store, all != 0, in_use, b, &freed, &report, &err);
         if (r == 0 && ret_freed_bytes != NULL)
