@@ -43,7 +43,7 @@ static int parse_port(const char *text, size_t size, unsigned *ret_port)
 
 static int parse_range(const char *text, size_t size, struct range *ret_range)
 {
-        struct range range;
+        struct range range = {0};
         const char *dash = memchr(text, '-', size);
         size_t first_size = dash == NULL ? size : (size_t)(dash - text);
         int r = parse_port(text, first_size, &range.first);
@@ -129,7 +129,7 @@ static int take_protocol(const char *text, size_t *size, struct publish *entry)
 int publish_parse(struct publish_list *list, const char *text, struct error *err)
 {
         struct publish entry = {0};
-        struct range host = {0}, box;
+        struct range host = {0}, box = {0};
         size_t size = strlen(text);
         size_t count_before = list->count;
         if (take_protocol(text, &size, &entry) < 0)

@@ -184,7 +184,7 @@ static int on_output(struct boxlet_process *p, enum boxlet_stream stream, const 
         s->total += size;
         if (size == 0)
                 s->end[i] = true;
-        if (size <= sizeof(s->out[i]) - s->size[i]) {
+        if (size > 0 && size <= sizeof(s->out[i]) - s->size[i]) {
                 memcpy(s->out[i] + s->size[i], bytes, size);
                 s->size[i] += size;
         }
