@@ -34,18 +34,18 @@ static int set_clock(const struct boot_plan *plan, struct error *err)
 
 static int add_entropy(const struct boot_plan *plan, struct error *err)
 {
-        struct {
-                struct rand_pool_info info;
-                uint8_t bytes[sizeof(plan->entropy)];
+        union {
+                struct rand_pool_info info; /* two words, then the bytes */
+                uint8_t room[sizeof(struct rand_pool_info) + sizeof(plan->entropy)];
         } pool;
         if (plan->entropy_size == 0)
                 return 0;
         cleanup_fd int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
         pool.info.entropy_count = (int)plan->entropy_size * 8;
         pool.info.buf_size = (int)plan->entropy_size;
-        memcpy(pool.info.buf, plan->entropy, plan->entropy_size);
+        memcpy(pool.room + sizeof(pool.info), plan->entropy, plan->entropy_size);
         int r = fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 ? -errno : 0;
-        memset(&pool, 0, sizeof(pool));
+        explicit_bzero(&pool, sizeof(pool));
         return r < 0 ? error_errno(err, r, "add entropy") : 0;
 }
 

@@ -309,6 +309,6 @@ void boot_plan_free(struct boot_plan *plan)
         json_free_strings(plan->volumes);
         free(plan->hosts);
         free(plan->resolv_conf);
-        memset(plan->entropy, 0, sizeof(plan->entropy));
+        explicit_bzero(plan->entropy, sizeof(plan->entropy));
         free(plan);
 }

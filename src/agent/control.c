@@ -9,10 +9,14 @@
 #include "agent/cgroup.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/path.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #ifndef AGENT_VERSION
 #define AGENT_VERSION "0"
@@ -50,6 +54,17 @@ static int ping(struct agent *agent, const json_t *request, json_t **ret_reply, 
         return 0;
 }
 
+/* proc(5), statm: the second number is resident pages. */
+static int64_t own_resident_bytes(void)
+{
+        cleanup_free char *text = NULL;
+        long long pages;
+        if (path_read_at(AT_FDCWD, "/proc/self/statm", 256, &text, NULL) < 0 ||
+            sscanf(text, "%*d %lld", &pages) != 1)
+                return -1;
+        return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
 static int stats(struct agent *agent, const json_t *request, json_t **ret_reply, struct error *err)
 {
         static const struct {
@@ -73,6 +88,9 @@ static int stats(struct agent *agent, const json_t *request, json_t **ret_reply,
                         (void)json_object_set_new(reply, values[i].name,
                                                   json_integer(value)); /* a gap says enough */
         }
+        int64_t resident = own_resident_bytes();
+        if (reply != NULL && resident >= 0)
+                (void)json_object_set_new(reply, "agent_bytes", json_integer(resident)); /* the same */
         *ret_reply = reply;
         return 0;
 }
