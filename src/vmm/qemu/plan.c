@@ -85,8 +85,7 @@ static int add_machine(struct qemu_plan *p, const struct config *c)
         if ((r = add(p, "%s", c->qemu)) < 0 ||
             (r = add_words(p, words, sizeof(words) / sizeof(words[0]))) < 0 ||
             (r = add(p, "%s", emulated ? "tcg,thread=multi" : "kvm")) < 0 || (r = add(p, "-cpu")) < 0 ||
-            /* with ERMS the guest copies by `rep movsb`, which is emulated byte by byte: a third of the speed
-             */
+            /* with ERMS the guest copies by `rep movsb`, which is emulated byte by byte: a third of it */
             (r = add(p, "%s", emulated ? "max,-erms" : "max")) < 0 || (r = add(p, "-smp")) < 0 ||
             (r = add(p, "%u", c->cpus)) < 0 || (r = add(p, "-m")) < 0 ||
             (r = add(p, "%" PRIu64 "k", kib)) < 0 || (r = add(p, "-object")) < 0 ||
