@@ -43,7 +43,8 @@ struct agent {
         uint64_t next_exec;
 
         bool stopping;
-        bool tell_halted;
+        bool tell_halted; /* the host is to hear when all is down */
+        bool told_halted; /* it has been told, and may close the connection */
         struct source *stop_source, *stop_timer;
         int stop_events_fd;
 };

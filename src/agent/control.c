@@ -148,7 +148,7 @@ static void on_closed(struct channel *channel, const struct error *err, void *da
                 log_warning("control connection: %s", err->text);
         channel_free(channel);
         agent->control = NULL;
-        if (agent->tell_halted && agent->stop_timer != NULL)
+        if (agent->told_halted)
                 loop_quit(agent->loop, 0); /* it has heard the last word */
         else
                 agent_stop(agent, false);
@@ -169,8 +169,7 @@ void control_halted(struct agent *agent)
                 loop_quit(agent->loop, 0);
                 return;
         }
-        source_free(agent->stop_timer);
-        agent->stop_timer = NULL;
+        agent->told_halted = true;
         if (loop_add_timer(agent->loop, on_patience, agent, &agent->stop_timer) < 0 ||
             source_arm(agent->stop_timer, LAST_WORD_MS) < 0)
                 loop_quit(agent->loop, 0);

@@ -87,6 +87,21 @@ static void shutdown_ends_the_stubborn_and_says_so(void **state)
         agent_host_stop(&host);
 }
 
+static void a_host_that_leaves_during_the_shutdown_does_not_cut_it_short(void **state)
+{
+        (void)state;
+        struct agent_host host;
+        struct outcome o;
+        agent_host_start(&host);
+        int init = start_sleeper(&host);
+        send_text(host.control, FRAME_REQUEST, "{\"op\": \"shutdown\"}");
+        assert_int_equal(shutdown(host.control, SHUT_RDWR), 0);
+        finish(init, &o);
+        assert_int_equal(o.signal, SIGKILL); /* which is told only by an agent that has waited for it */
+        outcome_done(&o);
+        agent_host_stop(&host);
+}
+
 static void a_frame_out_of_place_ends_the_machine_in_order(void **state)
 {
         (void)state;
@@ -277,6 +292,7 @@ static void an_exec_while_init_ends_is_told(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(requests_are_answered),
     cmocka_unit_test(shutdown_ends_the_stubborn_and_says_so),
+    cmocka_unit_test(a_host_that_leaves_during_the_shutdown_does_not_cut_it_short),
     cmocka_unit_test(a_frame_out_of_place_ends_the_machine_in_order),
     cmocka_unit_test(a_read_only_root_is_one),
     cmocka_unit_test(devices_are_those_of_the_rules),
