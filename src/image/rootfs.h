@@ -15,10 +15,11 @@
 struct rootfs_builder;
 
 struct rootfs_limits {
-        uint64_t entries; /* at most so many files and folders; 0: the default */
-        uint64_t bytes;   /* at most so many bytes of file content, holes not counted; 0: the default */
+        uint64_t entries; /* at most so many names, replaced ones included; 0: 4,000,000 */
+        uint64_t bytes;   /* at most so many bytes of file content, holes not counted; 0: 64 GiB */
 };
 
+/* entries: inodes in the image; bytes_in: of the layers, unpacked; bytes_out: the file's length. */
 struct rootfs_statistics {
         uint64_t entries, bytes_in, bytes_out, layers;
 };
@@ -26,8 +27,16 @@ struct rootfs_statistics {
 /* Asked about every MiB with the compressed bytes read so far; other than 0 cancels with -ECANCELED. */
 typedef int (*rootfs_progress_fn)(uint64_t compressed_bytes, void *data);
 
-/* out_fd: an empty regular file opened for reading and writing, borrowed; scratch_fd: a folder for temporary
- * files. */
+/*
+ * out_fd: an empty regular file opened for reading and writing, borrowed. scratch_fd: a folder for temporary
+ * files, or -1; none are made at present. After an error in any call below the builder can only be freed, and
+ * the file holds nothing of use. Nothing is left behind. A builder is used by one thread at a time; a thread
+ * of its own unpacks while a layer is added, and has ended when the call returns.
+ *
+ * Memory: about 10 MiB, and 50 bytes an entry. Errors beside those of reading and writing: -EBADMSG for a
+ * damaged or hostile layer, -EFBIG and -E2BIG past a limit (the image may not pass 128 GiB), -ENAMETOOLONG,
+ * -ENOTDIR, -ELOOP and -ENOENT for paths that cannot be.
+ */
 int rootfs_builder_new(int out_fd, int scratch_fd, const struct rootfs_limits *limits,
                        rootfs_progress_fn progress, void *data, struct rootfs_builder **ret_builder,
                        struct error *err);
