@@ -6,7 +6,9 @@
  * - Names as the bytes they are. In the "C" locale it cannot convert pax's UTF-8, keeps the bytes and warns;
  * in a UTF-8 locale it would normalize them. So the thread has the "C" locale while it reads, and that one
  *   warning means nothing.
- * - Any other warning is damage: an attribute it could not read, or a size that makes no sense.
+ * - Any other warning is damage: pax records it could not read, say.
+ * - ACLs come as system.posix_acl_* attributes or not at all: pax's own text form (SCHILY.acl) is ignored, as
+ *   container engines do.
  * - The end: two blocks of zeros, or simply the end of the stream, as tar programs accept. Inside of an entry
  *   the end of the stream is damage. What follows the end is read for the digest only.
  * - Memory: between two entries it may ask for HEADER_MAX bytes; pax headers and sparse maps are kept whole

@@ -706,6 +706,10 @@ static void what_is_no_tar(void **state)
         tar_file(&layer, "b", "x");
         layer.bytes[1024] ^= 1; /* of a later one */
         refuse(&layer, -EBADMSG, "");
+        tar_pax_text(&layer, "comment", "a record longer than its header says");
+        layer.pax[0] = '9';
+        tar_file(&layer, "a", "x");
+        refuse(&layer, -EBADMSG, "malformed pax");
         tar_pax(&layer, "SCHILY.xattr.user.a", (const char[70000]){0}, 70000);
         tar_file(&layer, "a", "x");
         refuse(&layer, -E2BIG, "extended attributes");

@@ -257,6 +257,9 @@ static void names_are_bytes(void **state)
         tar_file(&layer, "short", "255");
         tar_pax_text(&layer, "path", "e\xcc\x81"); /* decomposed: must not become one letter */
         tar_file(&layer, "x", "decomposed");
+        tar_pax_text(&layer, "uname", "\xe6\x97\xa5"); /* names of owners do not matter, odd ones neither */
+        tar_pax_text(&layer, "gname", "\xff");
+        tar_pax_text(&layer, "SCHILY.acl.access", "junk:::");
         tar_pax_text(&layer, "path", "\xc3\xa9");
         tar_file(&layer, "x", "composed");
         tar_pax_text(&layer, "path", "bad\xff\xfe");
