@@ -13,6 +13,9 @@
  * Beside it stands the outcome, which is decided once (settle_*) and told to the clients at once: init ended,
  * or the box failed. Whatever decides it then powers the machine off.
  *
+ * The file is long because the whole state machine is in it: whoever decides something here must see what
+ * else can happen at that moment. What needs no state is elsewhere (verdict.c, remains.c, request.c).
+ *
  * Invariants:
  * 1. Every wait for the guest has a deadline: booting and starting init (boot_timeout_ms each), stopping
  * (stop_timer), and unmounting or finding out why a connection ended (power_timer).
@@ -33,8 +36,10 @@
 #include "monitor/logfile.h"
 #include "monitor/machine.h"
 #include "monitor/network.h"
+#include "monitor/remains.h"
 #include "monitor/request.h"
 #include "monitor/state.h"
+#include "monitor/verdict.h"
 #include "wire/channel.h"
 
 #include <errno.h>
@@ -44,8 +49,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
 #define AGENT_PORT      1024
 #define HALT_MS         30000 /* unmounting a disk that has much to write */
@@ -204,46 +207,25 @@ static void settle_lost(struct box *b, const char *stage, const struct error *er
         settle_failed(b, stage, EXIT_BOX_FAILED, &told);
 }
 
-static void judge_vmm(const struct machine_end *end, struct error *err)
-{
-        if (end->exit_code > 128)
-                (void)error_set(err, -EIO, "boxlet-vmm was ended by signal %d (%s)", end->exit_code - 128,
-                                strsignal(end->exit_code - 128));
-        else
-                (void)error_set(err, -EIO, "boxlet-vmm ended by itself with code %d; see monitor.log",
-                                end->exit_code);
-}
-
 /* The machine has ended and nobody asked for it: says why, in words. */
 static void judge(struct box *b)
 {
         static const char *const when[] = {"before it was started", "before its agent had spoken",
                                            "before init was started", "while init was being started",
                                            "while the box was running"};
-        const char *reason = b->end.reason, *detail = b->end.detail;
         char panic[200];
         struct error err = ERROR_INIT;
-        const char *moment = b->life <= LIFE_RUNNING ? when[b->life] : "while it was stopped";
         console_drain(b->console);
-        if (console_panic(b->console, panic, sizeof(panic))) {
-                (void)error_set(&err, -EIO, "the guest's kernel panicked %s: %s", moment, panic);
-                settle_lost(b, "kernel", &err);
-        } else if (strcmp(reason, "guest-reset") == 0) {
-                (void)error_set(&err, -EIO, "the guest reset or powered off by itself %s%s%s", moment,
-                                b->suspicion[0] != '\0' ? "; " : "", b->suspicion);
-                settle_lost(b, b->guest == NULL && !b->booted ? "kernel" : "agent", &err);
-        } else if (strcmp(reason, "engine-died") == 0) {
-                (void)error_set(&err, -EIO, "the machine's engine (%s) ended by itself %s: %s",
-                                b->config.engine, moment, detail);
-                settle_lost(b, "machine", &err);
-        } else if (reason[0] != '\0') {
-                (void)error_set(&err, strcmp(reason, "engine-missing") == 0 ? -ENOENT : -EIO,
-                                "start the machine: %s%s%s", reason, detail[0] != '\0' ? ": " : "", detail);
-                settle_lost(b, "machine", &err);
-        } else {
-                judge_vmm(&b->end, &err);
-                settle_lost(b, "machine", &err);
-        }
+        const struct verdict_facts facts = {
+            .end = &b->end,
+            .engine = b->config.engine,
+            .moment = b->life <= LIFE_RUNNING ? when[b->life] : "while it was stopped",
+            .panic = console_panic(b->console, panic, sizeof(panic)) ? panic : NULL,
+            .suspicion = b->suspicion,
+            .agent_spoke = b->guest != NULL || b->booted,
+        };
+        const char *stage = verdict(&facts, &err);
+        settle_lost(b, stage, &err);
 }
 
 static void suspect(struct box *b, const char *what, const struct error *err)
@@ -704,37 +686,6 @@ static void on_signal(struct source *s, int signal, pid_t sender, void *data)
 
 /* ---- the end ---- */
 
-/* QEMU is boxlet-vmm's child; when that was killed it became ours, and it is dying. */
-static void reap_orphans(void)
-{
-        cleanup_free char *text = NULL;
-        if (path_read_at(AT_FDCWD, "/proc/thread-self/children", 4096, &text, NULL) == 0) {
-                char *rest = text;
-                for (long pid = strtol(rest, &rest, 10); pid > 1; pid = strtol(rest, &rest, 10))
-                        (void)kill((pid_t)pid, SIGKILL); /* a child of ours: its pid cannot be reused yet */
-        }
-        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-                ;
-}
-
-static void remove_folder(struct box *b)
-{
-        struct stat ours, named;
-        cleanup_fd int parent = openat(b->plan.box_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = parent < 0 || fstat(b->plan.box_fd, &ours) < 0 ||
-                        fstatat(parent, b->config.id, &named, AT_SYMLINK_NOFOLLOW) < 0
-                    ? -errno
-                    : 0;
-        if (r == 0 && (ours.st_dev != named.st_dev || ours.st_ino != named.st_ino))
-                r = -ESTALE;
-        if (r == 0)
-                r = path_remove_all_at(parent, b->config.id);
-        if (r < 0) {
-                log_error("remove the box's folder: %s", strerror(-r));
-                save_state(b, true);
-        }
-}
-
 static void release(struct box *b)
 {
         network_free(b->network);
@@ -745,7 +696,7 @@ static void release(struct box *b)
         b->guest = NULL;
         machine_free(b->machine);
         b->machine = NULL;
-        reap_orphans();
+        remains_reap();
         if (b->console != NULL)
                 console_drain(b->console);
         console_free(b->console);
@@ -770,9 +721,10 @@ static void conclude(struct box *b)
         (void)unlinkat(b->plan.box_fd, "vsock.sock", 0); /* it may never have been made */
         release(b);
         b->state.finished_ns = state_now_ns();
-        if (b->config.auto_remove)
-                remove_folder(b);
-        else
+        int r = b->config.auto_remove ? remains_remove_folder(b->plan.box_fd, b->config.id) : 0;
+        if (r < 0)
+                log_error("remove the box's folder: %s", strerror(-r));
+        if (r < 0 || !b->config.auto_remove)
                 save_state(b, true);
         (void)flock(b->plan.lock_fd, LOCK_UN); /* the box is down, though clients may still be reading */
         (void)source_arm(b->linger_timer, LINGER_MS); /* an armed timerfd cannot refuse */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * In order: the guest's kernel said so itself (a panic); the guest reset without a word; the engine died; the
+ * engine never ran; boxlet-vmm died without a word.
+ */
+#include "monitor/verdict.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void blame_vmm(const struct machine_end *end, struct error *err)
+{
+        if (end->exit_code > 128)
+                (void)error_set(err, -EIO, "boxlet-vmm was ended by signal %d (%s)", end->exit_code - 128,
+                                strsignal(end->exit_code - 128));
+        else
+                (void)error_set(err, -EIO, "boxlet-vmm ended by itself with code %d; see monitor.log",
+                                end->exit_code);
+}
+
+const char *verdict(const struct verdict_facts *f, struct error *err)
+{
+        const char *reason = f->end->reason, *detail = f->end->detail;
+        if (f->panic != NULL) {
+                (void)error_set(err, -EIO, "the guest's kernel panicked %s: %s", f->moment, f->panic);
+                return "kernel";
+        }
+        if (strcmp(reason, "guest-reset") == 0) {
+                (void)error_set(err, -EIO, "the guest reset or powered off by itself %s%s%s", f->moment,
+                                f->suspicion[0] != '\0' ? "; " : "", f->suspicion);
+                return f->agent_spoke ? "agent" : "kernel";
+        }
+        if (strcmp(reason, "engine-died") == 0)
+                (void)error_set(err, -EIO, "the machine's engine (%s) ended by itself %s: %s", f->engine,
+                                f->moment, detail);
+        else if (reason[0] != '\0')
+                (void)error_set(err, strcmp(reason, "engine-missing") == 0 ? -ENOENT : -EIO,
+                                "start the machine: %s%s%s", reason, detail[0] != '\0' ? ": " : "", detail);
+        else
+                blame_vmm(f->end, err);
+        return "machine";
+}

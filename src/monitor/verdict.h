@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MONITOR_VERDICT_H
+#define MONITOR_VERDICT_H
+
+#include "base/error.h"
+#include "monitor/machine.h"
+
+#include <stdbool.h>
+
+/* Why a machine ended that nobody had asked to end, told apart and put into words. Pure. */
+
+struct verdict_facts {
+        const struct machine_end *end;
+        const char *engine;
+        const char *moment;    /* "before its agent had spoken", ... */
+        const char *panic;     /* what the guest's kernel said when it panicked, NULL: it did not */
+        const char *suspicion; /* what was odd before, "" for nothing */
+        bool agent_spoke;
+};
+
+/* Fills err; the stage to blame. */
+const char *verdict(const struct verdict_facts *facts, struct error *err);
+
+#endif
