@@ -300,7 +300,8 @@ struct boxlet_exec_options {
         int terminal;
         int stdin_open;
         int detached;       /* 1: runs on without the handle, streams to nowhere */
-        int64_t timeout_ms; /* 0: none; past it everything the command started is killed */
+        int64_t timeout_ms; /* 0: none; past it everything the command started is killed: exit code 124 and an
+                               error with code -ETIMEDOUT */
 };
 #define BOXLET_EXEC_OPTIONS_INIT                                                       \
         {                                                                              \
@@ -350,7 +351,9 @@ BOXLET_API int boxlet_process_resize(struct boxlet_process *process, unsigned ro
                                      struct boxlet_error *error);
 BOXLET_API int boxlet_process_signal(struct boxlet_process *process, int signal, struct boxlet_error *error);
 BOXLET_API void boxlet_process_resume(struct boxlet_process *process);
-/* Lets the process run on without this handle (then free it): a foreground box becomes a detached one. */
+/* Lets the process run on without this handle (then free it): a foreground box becomes a detached one, an
+ * exec goes on with its output to nowhere. Waits for the other side's word, at most 10 s; ended() may be
+ * called meanwhile. */
 BOXLET_API int boxlet_process_detach(struct boxlet_process *process, struct boxlet_error *error);
 /* Frees the handle. A foreground box or exec that still runs is ended with it. */
 BOXLET_API void boxlet_process_free(struct boxlet_process *process);

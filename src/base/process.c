@@ -87,6 +87,22 @@ static void child_reset_signals(void)
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Between us and the program, because exec(2) gives every child SIGCHLD as its exit signal. A hidden one's waits
+ * for it. */
+static _Noreturn void intermediate_main(const struct process_plan *plan, int report_fd, pid_t pid)
+{
+        int status;
+        if (plan->detached)
+                _exit(0);
+        (void)close(report_fd);                    /* its end tells that the program runs */
+        (void)syscall(SYS_close_range, 0, ~0U, 0); /* what else is open is nobody's loss before Linux 5.9 */
+        while (waitpid(pid, &status, 0) < 0) {
+                if (errno != EINTR)
+                        _exit(126);
+        }
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
 static _Noreturn void child_main(const struct process_plan *plan, int report_fd, pid_t parent)
 {
         child_reset_signals();
@@ -96,12 +112,14 @@ static _Noreturn void child_main(const struct process_plan *plan, int report_fd,
                 if (getppid() != parent)
                         _exit(127); /* it is dead already */
         }
-        if (plan->detached) {
+        if (plan->detached || plan->hidden) {
                 pid_t pid = _Fork(); /* glibc's async-signal-safe fork */
                 if (pid < 0)
                         child_fail(report_fd, "fork for");
                 if (pid > 0)
-                        _exit(0);
+                        intermediate_main(plan, report_fd, pid);
+                if (plan->hidden && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                        child_fail(report_fd, "set parent death signal");
         }
         if (plan->new_session && setsid() < 0)
                 child_fail(report_fd, "make session");
@@ -134,9 +152,9 @@ int process_spawn(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
         sigset_t all, before;
         (void)sigfillset(&all);
         (void)sigprocmask(SIG_SETMASK, &all, &before); /* no handler of ours may run in the child */
-        /* without an exit signal the intermediate is invisible to the caller's SIGCHLD handler and
-         * waitpid(-1) */
-        pid_t pid = plan->detached ? (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL) : fork();
+        /* without an exit signal a child is invisible to the caller's SIGCHLD handler and waitpid(-1) */
+        bool silent = plan->detached || plan->hidden;
+        pid_t pid = silent ? (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL) : fork();
         if (pid == 0)
                 child_main(plan, report_write, parent);
         int fork_errno = errno;
@@ -180,7 +198,7 @@ int process_wait(int pidfd, int *ret_code)
         siginfo_t info = {0};
         int r;
         do {
-                r = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+                r = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL); /* hidden ones too */
         } while (r < 0 && errno == EINTR);
         if (r < 0)
                 return -errno;

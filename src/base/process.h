@@ -24,7 +24,8 @@ struct process_plan {
         bool new_session; /* setsid() */
         int parent_death_signal; /* 0: none; else the child gets it when the thread that made it ends */
         int working_dir_fd;      /* -1: stay */
-        bool detached;           /* made by an intermediate that ends at once: no child of ours, no SIGCHLD */
+        bool hidden;   /* no SIGCHLD, and not for waitpid(-1): its pidfd, an intermediate's, is for us */
+        bool detached; /* made by an intermediate that ends at once: no child of ours, no SIGCHLD */
 };
 
 /*

@@ -227,7 +227,7 @@ static int run_helper(const char *program, const char *input, struct buffer *ans
         const char *const argv[] = {program, "get", NULL};
         const struct process_fd fds[] = {{.from = in, .to = 0}, {.from = out_write, .to = 1}};
         const struct process_plan plan = {
-            .path = program, .argv = argv, .fds = fds, .fd_count = 2, .working_dir_fd = -1};
+            .hidden = true, .path = program, .argv = argv, .fds = fds, .fd_count = 2, .working_dir_fd = -1};
         pid_t pid;
         int r = process_spawn(&plan, &pid, &pidfd, err);
         if (r < 0)

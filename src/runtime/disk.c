@@ -70,6 +70,7 @@ static int run_mkfs(const char *mkfs, int folder_fd, const char *name, uint64_t 
                                     .environ = environment,
                                     .fds = fds,
                                     .fd_count = 2,
+                                    .hidden = true,
                                     .working_dir_fd = folder_fd};
         pid_t pid;
         cleanup_fd int pidfd = -1;

@@ -293,6 +293,36 @@ static void a_monitor_that_does_not_answer_is_killed(void **state)
         end_world(&w);
 }
 
+static volatile sig_atomic_t children_seen;
+
+static void count_child(int number)
+{
+        (void)number;
+        children_seen++;
+}
+
+/* A client's children are its own business: whatever it does with SIGCHLD, we neither need nor disturb it. */
+static void the_clients_children_are_left_alone(void **state)
+{
+        (void)state;
+        struct world w;
+        make_world(&w, ending_monitor);
+        struct boxlet_box_options o = tiny("one"), other = tiny("two");
+        (void)signal(SIGCHLD, count_child);
+        struct boxlet_box *box = create(&w, &o); /* runs mkfs.ext4 */
+        assert_int_equal(boxlet_box_start(box, BOXLET_START_DETACHED, NULL, &w.error), 0);
+        wait_for_state(box, "exited", 3);
+        assert_int_equal(children_seen, 0);
+        boxlet_box_free(box);
+        (void)signal(SIGCHLD, SIG_IGN);
+        other.disk_bytes = 65 << 20; /* another size: another mkfs.ext4 */
+        box = create(&w, &other);
+        assert_int_equal(boxlet_box_start(box, BOXLET_START_DETACHED, NULL, &w.error), 0);
+        wait_for_state(box, "exited", 3);
+        boxlet_box_free(box);
+        end_world(&w);
+}
+
 static void what_a_killed_process_left_is_collected(void **state)
 {
         (void)state;
@@ -472,6 +502,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(what_cannot_be_is_refused_before_anything_is_made),
     cmocka_unit_test(a_running_box_is_locked),
     cmocka_unit_test(a_monitor_that_does_not_answer_is_killed),
+    cmocka_unit_test(the_clients_children_are_left_alone),
     cmocka_unit_test(what_a_killed_process_left_is_collected),
     cmocka_unit_test(of_many_creators_of_one_name_one_wins),
     cmocka_unit_test(logs_across_rotated_files),
