@@ -95,8 +95,8 @@ static void child_reset_signals(void)
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Between us and the program, because exec(2) gives every child SIGCHLD as its exit signal. A hidden one's waits
- * for it. */
+/* Between us and the program, because exec(2) gives every child SIGCHLD as its exit signal. A hidden one's
+ * waits for it. */
 static _Noreturn void intermediate_main(const struct process_plan *plan, int report_fd, pid_t pid)
 {
         int status;
