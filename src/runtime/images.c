@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exported image functions: src/image behind the handle's lock, its structs turned into the client's. */
-#include "runtime/collect.h"
 #include "runtime/runtime.h"
 
 #include "runtime/collect.h"
@@ -277,8 +276,6 @@ int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
-                collect(b);
-        if (r == 0)
                 r = image_remove(store, reference_or_id, force != 0, in_use, b, &report, &err);
         if (r == 0 && ret_report != NULL)
                 *ret_report = report;
@@ -296,8 +293,6 @@ int boxlet_image_prune(struct boxlet *b, int all, uint64_t *ret_freed_bytes, cha
         uint64_t freed = 0;
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
-        if (r == 0)
-                collect(b);
         if (r == 0)
                 r = image_prune(store, all != 0, in_use, b, &freed, &report, &err);
         if (r == 0 && ret_freed_bytes != NULL)
