@@ -1,73 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Capabilities: names to bits (pure), and a process giving up its own (capset(2), prctl(2)).
+ * Capabilities: a process giving up its own (capset(2), prctl(2)).
  * The system call is used directly: libcap would be one more library for two calls.
  */
 #include "agent/capability.h"
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* In the order of linux/capability.h: the index is the number. */
-static const char *const names[] = {
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-};
-_Static_assert(sizeof(names) / sizeof(names[0]) == 41, "Linux 5.9 to 6.1 know 41 capabilities");
-
-int capability_number(const char *name)
-{
-        if (strncasecmp(name, "CAP_", 4) == 0)
-                name += 4;
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                if (strcasecmp(name, names[i]) == 0)
-                        return (int)i;
-        }
-        return -EINVAL;
-}
 
 /* The bits the running kernel knows. */
 static uint64_t known(void)

@@ -15,9 +15,6 @@ struct capability_sets {
         uint64_t ambient;
 };
 
-/* "CAP_CHOWN" (any case, prefix optional) to its number, or -EINVAL. */
-int capability_number(const char *name);
-
 /* First half, while still root: takes what is not in sets->bounding out of the bounding set, and keeps
  * permitted capabilities over the change of user that follows. */
 int capability_limit(const struct capability_sets *sets, struct error *err);

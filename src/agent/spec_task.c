@@ -5,6 +5,7 @@
  */
 #include "agent/spec.h"
 
+#include "base/capability.h"
 #include "base/cleanup.h"
 
 #include <errno.h>

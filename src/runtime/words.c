@@ -6,6 +6,7 @@
  */
 #include "runtime/words.h"
 
+#include "base/capability.h"
 #include "base/cleanup.h"
 
 #include <ctype.h>
@@ -24,51 +25,7 @@ static const char *const signal_names[] = {
     "TTOU", "URG",  "XCPU", "XFSZ", "VTALRM", "PROF",   "WINCH", "IO",   "PWR",  "SYS",
 };
 
-static const char *const capability_names[] = {
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-_Static_assert(COUNT(capability_names) == 41, "Linux 6.1 knows 41 capabilities");
 
 /* Digits only, up to maximum. */
 static int parse_number(const char *text, uint64_t maximum, uint64_t *ret_number)
@@ -132,14 +89,11 @@ static int capability_bits(const char *text, uint64_t *ret_bits, struct error *e
                 *ret_bits = WORDS_ALL_CAPABILITIES;
                 return 0;
         }
-        const char *name = skip_prefix(text, "CAP_");
-        for (size_t i = 0; i < COUNT(capability_names); i++) {
-                if (strcasecmp(name, capability_names[i]) == 0) {
-                        *ret_bits = 1ULL << i;
-                        return 0;
-                }
-        }
-        return error_set(err, -EINVAL, "capability '%s': Linux 6.1 has none of that name", text);
+        int number = capability_number(text);
+        if (number < 0)
+                return error_set(err, -EINVAL, "capability '%s': Linux 6.1 has none of that name", text);
+        *ret_bits = 1ULL << number;
+        return 0;
 }
 
 /* The union of a list, ALL kept apart. */
@@ -184,10 +138,10 @@ int words_capabilities(uint64_t base, const char *const *add, const char *const 
 json_t *words_capability_names(uint64_t set)
 {
         json_t *names = json_array();
-        for (size_t i = 0; names != NULL && i < COUNT(capability_names); i++) {
+        for (int i = 0; names != NULL && i < CAPABILITY_COUNT; i++) {
                 if (!(set & (1ULL << i)))
                         continue;
-                if (json_array_append_new(names, json_sprintf("CAP_%s", capability_names[i])) < 0) {
+                if (json_array_append_new(names, json_sprintf("CAP_%s", capability_name(i))) < 0) {
                         json_decref(names);
                         return NULL;
                 }

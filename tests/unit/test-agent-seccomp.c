@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "agent/capability.h"
+#include "base/capability.h"
 #include "agent/seccomp.h"
 
 #include <errno.h>
