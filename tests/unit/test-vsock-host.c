@@ -36,6 +36,7 @@ static void begin(void)
         struct vsock_host_options options = {.guest_cid = 3,
                                              .connection_max = 300,
                                              .listen_fd = listener,
+                                             .greeting_ms = 300,
                                              .control_port = 1024,
                                              .control = on_control};
         assert_int_equal(loop_new(&loop), 0);
@@ -71,7 +72,8 @@ static int client(const char *greeting)
 {
         int fd = unix_connect_at(folder_fd, "s", SOCK_STREAM);
         assert_true(fd >= 0);
-        assert_int_equal(send(fd, greeting, strlen(greeting), MSG_NOSIGNAL), strlen(greeting));
+        if (greeting[0] != '\0')
+                assert_int_equal(send(fd, greeting, strlen(greeting), MSG_NOSIGNAL), strlen(greeting));
         pump();
         return fd;
 }
@@ -208,6 +210,25 @@ static void silent_clients_do_not_shut_others_out(void **state)
         finish();
 }
 
+static void silent_clients_are_dropped_in_time(void **state)
+{
+        (void)state;
+        char text[8];
+        begin();
+        cleanup_fd int first = client("CONN");
+        assert_int_equal(loop_step(loop, 150), 0);
+        cleanup_fd int second = client("");
+        assert_int_equal(loop_step(loop, 5000), 1);
+        assert_true(recv(first, text, sizeof(text), MSG_DONTWAIT) <= 0);
+        errno = 0;
+        assert_int_equal(recv(second, text, sizeof(text), MSG_DONTWAIT), -1);
+        assert_int_equal(errno, EAGAIN); /* its time has not come */
+        assert_int_equal(loop_step(loop, 5000), 1);
+        assert_int_equal(recv(second, text, sizeof(text), MSG_DONTWAIT), 0);
+        assert_int_equal(loop_step(loop, 400), 0);
+        finish();
+}
+
 static void the_guest_has_one_way_out(void **state)
 {
         (void)state;
@@ -235,8 +256,11 @@ static void the_guest_has_one_way_out(void **state)
 }
 
 static const struct CMUnitTest cases[] = {
-    cmocka_unit_test(the_line_is_read_exactly),  cmocka_unit_test(clients_are_connected_and_told),
-    cmocka_unit_test(bad_greetings_are_the_end), cmocka_unit_test(silent_clients_do_not_shut_others_out),
+    cmocka_unit_test(the_line_is_read_exactly),
+    cmocka_unit_test(clients_are_connected_and_told),
+    cmocka_unit_test(bad_greetings_are_the_end),
+    cmocka_unit_test(silent_clients_do_not_shut_others_out),
+    cmocka_unit_test(silent_clients_are_dropped_in_time),
     cmocka_unit_test(the_guest_has_one_way_out),
 };
 

@@ -177,9 +177,10 @@ static void await_end(struct vsock *v, struct connection *c)
 {
         bool first = connections_first_closing(&v->connections) == NULL;
         c->state = CONNECTION_CLOSING;
-        connection_await_end(&v->connections, c, now_ms() + END_WAIT_MS);
+        connection_await_end(&v->connections, c, now_ms() + v->options.end_wait_ms);
         if (first)
-                (void)source_arm(v->end_timer, END_WAIT_MS); /* timerfd_settime() of a valid time */
+                (void)source_arm(v->end_timer,
+                                 v->options.end_wait_ms); /* timerfd_settime() of a valid time */
 }
 
 /* ---- device to driver ---- */
@@ -707,6 +708,8 @@ int vsock_new(struct loop *loop, const struct vsock_options *options, struct vso
         v->device.ops = &vsock_ops;
         v->loop = loop;
         v->options = *options;
+        if (v->options.end_wait_ms == 0)
+                v->options.end_wait_ms = END_WAIT_MS;
         v->again_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         int r = v->again_fd < 0
                     ? -errno

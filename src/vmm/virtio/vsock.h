@@ -21,6 +21,8 @@ struct vsock;
 struct vsock_options {
         uint64_t guest_cid;
         unsigned connection_max; /* further ones are refused by RST, or by closing their descriptor */
+        unsigned
+            end_wait_ms; /* a guest that does not answer a connection's end by then gets an RST; 0: 10 s */
 
         /* The guest connects to host port `port`. 0 with a connected stream socket, which the core then owns;
          * below 0: refused. */

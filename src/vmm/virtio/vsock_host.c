@@ -162,7 +162,7 @@ static void greet(struct vsock_host *h, int fd)
                 return;
         }
         g->fd = fd;
-        g->deadline_ms = now_ms() + GREETING_MS;
+        g->deadline_ms = now_ms() + h->options.greeting_ms;
         if (h->greeting_count++ == 0)
                 arm(h);
         if (h->greeting_count == GREETINGS_MAX)
@@ -220,6 +220,8 @@ int vsock_host_new(struct loop *loop, const struct vsock_host_options *options, 
                 return -ENOMEM;
         h->loop = loop;
         h->options = *options;
+        if (h->options.greeting_ms == 0)
+                h->options.greeting_ms = GREETING_MS;
         for (unsigned i = 0; i < GREETINGS_MAX; i++)
                 h->greetings[i] = (struct greeting){.host = h, .fd = -1};
         struct vsock_options core = {.guest_cid = options->guest_cid,

@@ -13,7 +13,8 @@ struct vsock_host;
 struct vsock_host_options {
         uint64_t guest_cid;
         unsigned connection_max;
-        int listen_fd; /* borrowed */
+        int listen_fd;        /* borrowed */
+        unsigned greeting_ms; /* a client that has not said its line by then is dropped; 0: 10 s */
 
         uint32_t control_port; /* the only host port the guest may connect to, once at a time */
         /* The guest did: fd is one end of the stream, lent (send it on). Below 0 refuses. */
