@@ -34,7 +34,9 @@ teardown_file() { box_home_end; }
         # a query of its own to that server, beside what the resolver does
         run boxlet exec n nslookup outside.test 192.0.2.1
         [[ "$output" == *"192.0.2.1"* ]]
-        boxlet run -d --name u -p 127.0.0.1:0:5000/udp busybox udpsvd 0 5000 cat >/dev/null
+        cc -static -O1 -o "$BOXLET_TMP/busybox/bin/udp-echo" "$ROOT/tests/box/udp-echo.c"
+        boxlet import "$BOXLET_TMP/busybox" udp >/dev/null
+        boxlet run -d --name u -p 127.0.0.1:0:5000/udp udp udp-echo 5000 >/dev/null
         local port
         port=$(boxlet inspect u | jq -r '(if type == "array" then .[0] else . end).NetworkSettings.Ports["5000/udp"][0].HostPort')
         echoed() { [ "$(echo datagram | socat -t 3 - "UDP:127.0.0.1:$port")" = datagram ]; }

@@ -89,6 +89,9 @@ static int run_apart(const struct CMUnitTest *one)
                 return 1;
         if (pid == 0) {
                 (void)setpgid(0, 0);
+                /* a shell ignores some for what it starts in the background */
+                for (int number = 1; number < NSIG; number++)
+                        (void)signal(number, SIG_DFL); /* SIGKILL and SIGSTOP refuse */
                 (void)alarm(UNIT_CASE_SECONDS);
                 exit(run_here(one));
         }

@@ -25,6 +25,7 @@
 #include <linux/fs.h>
 #include <linux/vm_sockets.h>
 #include <time.h>
+#include <termios.h>
 #include <unistd.h>
 
 static char block[256 << 10];
@@ -238,6 +239,7 @@ int main(void)
                 else if (strncmp(line, "print ", 6) == 0) {
                         say(line + 6);
                         say("\n");
+                        (void)tcdrain(1); /* a panic would cut what is still on its way */
                 }
         }
         (void)reboot(RB_AUTOBOOT);
