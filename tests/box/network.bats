@@ -87,3 +87,43 @@ teardown_file() { box_home_end; }
         [[ "$output" == *started* ]]
         [[ "$output" == *network* ]]
 }
+
+box_of() { boxlet inspect "$1" | jq -r '.[0].Id'; }
+
+# process_of BOX PROGRAM: the process of that box: its monitor, or one below it whose command line has that word.
+process_of() {
+        local pid monitor id
+        id=$(box_of "$1")
+        for pid in $(box_processes | cut -d' ' -f1); do
+                if grep -qz '^boxlet-monitor' "/proc/$pid/cmdline" && ls -l "/proc/$pid/fd" | grep -q "boxes/$id"; then
+                        monitor=$pid
+                fi
+        done
+        [ "$2" != monitor ] || { echo "$monitor" && return 0; }
+        [ "$2" != qemu ] || monitor=$(pgrep -P "$monitor" -f boxlet-vmm)
+        pgrep -P "$monitor" -f "$2"
+}
+
+@test "kill -9 of passt: the box goes on without a network, and says so" {
+        boxlet run -d --name p -p 127.0.0.1:18097:80 busybox sleep 1000 >/dev/null
+        kill -9 "$(process_of p passt)"
+        told() { boxlet inspect p | grep -q 'no network'; }
+        eventually 10 told
+        [ "$(boxlet exec p echo alive)" = alive ]
+        boxlet stop -t 0 p
+        boxlet start p >/dev/null
+        boxlet exec p ping -c 1 -W 5 192.0.2.1
+        boxlet rm -f p
+}
+
+@test "a published port is free again after kill -9 of passt, monitor, vmm and QEMU" {
+        local program
+        for program in passt monitor boxlet-vmm qemu; do
+                boxlet run -d --name f -p 127.0.0.1:18096:80 busybox sleep 1000 >/dev/null
+                ss -Hlnt | grep -q 127.0.0.1:18096
+                kill -9 "$(process_of f "$program")"
+                free() { ! ss -Hlnt | grep -q 127.0.0.1:18096; }
+                eventually 10 free
+                boxlet rm -f f
+        done
+}
