@@ -80,25 +80,53 @@ one_line_with() {
         umount "$small"
 }
 
-@test "a plain user without root runs a box" {
+# user_home: $home, a folder of the user nobody, and as_user, a boxlet of that user. The build tree need not be readable for that user:
+# an installed copy is what a user would run.
+user_home() {
         [ "$(id -u)" -eq 0 ] || skip "the whole tier runs as a plain user already"
-        local home=$BATS_TEST_TMPDIR/user
+        home=$BATS_TEST_TMPDIR/user
+        installed=$BATS_TEST_TMPDIR/installed
         chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" 2>/dev/null || true
         mkdir "$home"
-        cp -r "$BOXLET_TMP/busybox" "$home/tree"
-        chown -R nobody "$home"
-        # the build tree need not be readable for that user: an installed copy is what a user would run
-        DESTDIR=$BATS_TEST_TMPDIR/installed meson install -C "$ROOT/build" --no-rebuild >/dev/null
-        "$ROOT/tools/install-kernel" "$ROOT/build/kernel" "$BATS_TEST_TMPDIR/installed/usr/local/share/boxlet/kernel"
+        DESTDIR=$installed meson install -C "$ROOT/build" --no-rebuild >/dev/null
+        "$ROOT/tools/install-kernel" "$ROOT/build/kernel" "$installed/usr/local/share/boxlet/kernel"
         as_user() {
                 setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$home" BOXLET_HOME="$home/boxlet" \
-                        LD_LIBRARY_PATH="$(dirname "$(find "$BATS_TEST_TMPDIR/installed" -name 'libboxlet.so.0')")" \
-                        BOXLET_LIBEXEC="$BATS_TEST_TMPDIR/installed/usr/local/libexec/boxlet" \
-                        BOXLET_KERNEL_DIR="$BATS_TEST_TMPDIR/installed/usr/local/share/boxlet/kernel" \
-                        "$BATS_TEST_TMPDIR/installed/usr/local/bin/boxlet" "$@"
+                        LD_LIBRARY_PATH="$(dirname "$(find "$installed" -name 'libboxlet.so.0')")" \
+                        BOXLET_LIBEXEC="$installed/usr/local/libexec/boxlet" \
+                        BOXLET_KERNEL_DIR="$installed/usr/local/share/boxlet/kernel" \
+                        "$installed/usr/local/bin/boxlet" "$@"
         }
+}
+
+@test "a plain user without root runs a box" {
+        user_home
+        cp -r "$BOXLET_TMP/busybox" "$home/tree"
+        chown -R nobody "$home"
         as_user import "$home/tree" busybox >/dev/null
         run as_user run --rm --network none busybox id -u
         [ "$status" -eq 0 ]
         [ "$output" = 0 ]
+}
+
+@test "a home that a plain user may not write is told, and nothing is left" {
+        user_home
+        # a folder that cannot be made
+        run as_user run --rm --network none busybox true
+        [ "$status" -eq 125 ]
+        one_line_with "$home/boxlet" "Permission denied"
+        [ ! -e "$home/boxlet" ]
+        # one that is there, readable, and somebody else's
+        BOXLET_HOME="$home/boxlet" boxlet import "$BOXLET_TMP/busybox" busybox >/dev/null
+        chmod -R a+rX "$home/boxlet"
+        local before command
+        before=$(find "$home/boxlet" | sort | sha256sum)
+        for command in "run --rm --network none busybox true" "import /etc/hostname x" "create busybox" "rmi busybox"; do
+                run as_user $command
+                echo "$command: $status $output"
+                [ "$status" -ne 0 ]
+                one_line_with "$home/boxlet" "Permission denied"
+        done
+        [ "$(find "$home/boxlet" | sort | sha256sum)" = "$before" ]
+        no_processes
 }
