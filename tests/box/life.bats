@@ -188,3 +188,51 @@ at_once() {
         fi
         no_processes
 }
+
+# find_quickly PROGRAM: the process of the newest box; box_processes takes longer than a box to start. The monitor is in the network
+# namespace of the tests, in which nobody else runs boxes; the others are below it.
+find_quickly() {
+        local pid
+        pid=$(pgrep --ns $$ --nslist net -n -f '^boxlet-monitor') || return 1
+        [ "$1" = boxlet-monitor ] || pid=$(pgrep -P "$pid" -n -f '^boxlet-vmm') || return 1
+        [ "$1" != qemu-system ] || pid=$(pgrep -P "$pid" -n -f 'qemu-system') || return 1
+        echo "$pid"
+}
+
+@test "kill -9 of anything while a box starts: the caller is told, nothing is left, the name is free" {
+        [ "${BOXLET_NETNS:-}" = inside ] || skip "needs tests/box/netns"
+        local program delay client pid code
+        for program in boxlet-monitor boxlet-vmm qemu-system client; do
+                for delay in 0 0.1 0.5; do
+                        timeout -s KILL 60 "$BOXLET" run -d --name boot --network none busybox sleep 1000 >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+                        client=$!
+                        if [ $program = client ]; then
+                                sleep $delay
+                                pkill -9 -P $client || true # timeout's child
+                        else
+                                until find_quickly $program >/dev/null; do kill -0 $client; done
+                                sleep $delay
+                                # again, for a process that is there for the moment of a fork
+                                until pid=$(find_quickly $program) && kill -9 "$pid" 2>/dev/null; do kill -0 $client; done
+                        fi
+                        code=0
+                        wait $client || code=$?
+                        echo "$program after $delay: $code $(cat "$BATS_TEST_TMPDIR/out")"
+                        [ $code -le 137 ]
+                        if [ $program = client ]; then
+                                # started before it was killed, or not there at all
+                                [ "$(boxlet ls -q | wc -l)" -le 1 ]
+                                boxlet rm -f boot >/dev/null 2>&1 || true
+                        else
+                                # on a fast machine the box may have started before
+                                [ $code -eq 0 ] || { [ $code -eq 125 ] && grep -q '^boxlet: run: ' "$BATS_TEST_TMPDIR/out"; }
+                                no_processes
+                                [ -z "$(boxlet ls -q)" ]
+                                boxlet rm -f boot >/dev/null
+                        fi
+                        no_processes
+                        [ -z "$(boxlet ls -a -q)" ]
+                done
+        done
+        [ "$(boxlet run --rm --name boot --network none busybox echo works)" = works ]
+}
