@@ -77,6 +77,9 @@ static int add_machine(struct qemu_plan *p, const struct config *c)
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             "-M",
             "microvm,acpi=off,x-option-roms=off,rtc=off,memory-backend=mem",
+            "-global",
+            "virtio-mmio.force-legacy=false", /* virtio 1 devices; QEMU's default here is the draft before it
+                                               */
             "-accel",
         };
         bool emulated = c->accel == CONFIG_ACCEL_TCG;
