@@ -21,7 +21,7 @@ teardown_file() { box_home_end; }
         [ "$status" -eq 7 ]
         run boxlet exec b sh -c 'kill -15 $$'
         [ "$status" -eq 143 ]
-        run boxlet exec b no-such-program
+        run -127 boxlet exec b no-such-program
         [ "$status" -eq 127 ]
         run boxlet exec b /etc/not-executable
         [ "$status" -eq 126 ]
