@@ -55,10 +55,13 @@ teardown_file() { box_home_end; }
         eventually 20 fetch
 }
 
+# listening PORT: somebody of this namespace listens on it.
+listening() { ss -Hltn "sport = :$1" | grep -q .; }
+
 @test "a port that is taken is told before anything boots" {
         socat TCP-LISTEN:18099,reuseaddr,bind=127.0.0.1 EXEC:true 3>&- &
         local server=$! begin=$SECONDS
-        sleep 0.3
+        eventually 10 listening 18099
         run boxlet run --rm -p 127.0.0.1:18099:80 busybox true
         kill $server
         [ "$status" -eq 125 ]
@@ -68,7 +71,7 @@ teardown_file() { box_home_end; }
 @test "host.boxlet.internal is the host" {
         socat TCP-LISTEN:18098,reuseaddr,bind=127.0.0.1 'SYSTEM:echo the host' 3>&- &
         local server=$!
-        sleep 0.3
+        eventually 10 listening 18098
         run boxlet exec n sh -c 'sleep 2 | nc host.boxlet.internal 18098'
         kill $server 2>/dev/null || true
         [ "$output" = "the host" ]
