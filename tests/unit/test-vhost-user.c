@@ -20,7 +20,11 @@
 #define PEER_BASE   UINT64_C(0x7f0000000000)
 
 /* A device that gives every chain back, saying that it wrote 7 bytes. */
-static unsigned kicks, stops;
+static unsigned kicks, stops, drains, readies;
+static uint64_t ready_features;
+static uint32_t written_at;
+static char written[16];
+static struct device toy;
 
 static void toy_config_read(struct device *d, uint32_t offset, void *bytes, size_t size)
 {
@@ -28,10 +32,28 @@ static void toy_config_read(struct device *d, uint32_t offset, void *bytes, size
         for (size_t i = 0; i < size && offset + i < 8; i++)
                 ((uint8_t *)bytes)[i] = (uint8_t)(offset + i + 1);
 }
+static void toy_config_write(struct device *d, uint32_t offset, const void *bytes, size_t size)
+{
+        written_at = offset;
+        assert_true(size < sizeof(written));
+        memcpy(written, bytes, size);
+}
+static void toy_ready(struct device *d, uint64_t features)
+{
+        readies++;
+        ready_features = features;
+        assert_int_equal(kicks, 0);
+}
+static void toy_drain(struct device *d)
+{
+        drains++;
+        assert_true(d->queues[0].started || d->queues[1].started);
+}
 static void toy_kick(struct device *d, unsigned queue)
 {
         static struct chain chain;
         kicks++;
+        assert_int_equal(readies, 1);
         while (queue_next(&d->queues[queue], &chain) > 0)
                 queue_put(&d->queues[queue], &chain, 7);
         queue_publish(&d->queues[queue]);
@@ -43,12 +65,13 @@ static void toy_stop(struct device *d)
 static const struct device_ops toy_ops = {.name = "toy",
                                           .id = 42,
                                           .queue_count = 2,
-                                          .features = 0x5,
                                           .config_read = toy_config_read,
+                                          .config_write = toy_config_write,
+                                          .ready = toy_ready,
                                           .kick = toy_kick,
+                                          .drain = toy_drain,
                                           .stop = toy_stop};
 
-static struct device toy;
 static struct loop *loop;
 static struct vhost_user *transport;
 static int peer, served;
@@ -73,6 +96,7 @@ static void begin(void)
         int pair[2];
         struct vhost_user_events events = {.ready = on_ready, .ended = on_ended};
         toy.ops = &toy_ops;
+        toy.features = 0x5;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
         peer = pair[0];
         served = pair[1];
@@ -209,7 +233,7 @@ static void negotiate(void)
         assert_true(read_reply(&m));
         assert_memory_equal(m.payload + 12, "\1\2\3\4\5\6\7\10", 8);
         assert_int_equal(ready_count, 1);
-        send_number(2, 0x170000000, -1);
+        send_number(2, 0x170000004, -1);
 }
 
 static void a_ring_is_served_from_start_to_stop(void **state)
@@ -224,8 +248,11 @@ static void a_ring_is_served_from_start_to_stop(void **state)
         send_memory();
         send_ring(1);
         assert_false(toy.queues[1].started);
+        assert_int_equal(readies, 0);
         send_state(18, 1, 1);
         assert_true(toy.queues[1].started);
+        assert_int_equal(readies, 1);
+        assert_int_equal(ready_features, 4);
         uint64_t buffer = guest_alloc(&guest, 64, 1);
         driver_add(&driver, 0, 0, buffer, 10);
         uint64_t one = 1;
@@ -235,7 +262,9 @@ static void a_ring_is_served_from_start_to_stop(void **state)
         assert_int_equal(length, 7);
         assert_int_equal(read_event(call_fd), 1);
         /* new memory while it runs: looked up anew, nothing lost */
+        assert_int_equal(drains, 0);
         send_memory();
+        assert_int_equal(drains, 1);
         assert_true(toy.queues[1].started);
         driver_add(&driver, 0, 0, buffer, 10);
         assert_int_equal(write(kick_fd, &one, 8), 8);
@@ -248,6 +277,7 @@ static void a_ring_is_served_from_start_to_stop(void **state)
         assert_int_equal(base[0], 1);
         assert_int_equal(base[1], 2);
         assert_false(toy.queues[1].started);
+        assert_int_equal(drains, 2);
         assert_int_equal(stops, 1);
         unsigned before = kicks;
         assert_int_equal(write(kick_fd, &one, 8), 8);
@@ -255,6 +285,22 @@ static void a_ring_is_served_from_start_to_stop(void **state)
         assert_int_equal(kicks, before);
         assert_int_equal(ended_count, 0);
         drop_guest();
+        finish();
+}
+
+static void the_configuration_can_be_written(void **state)
+{
+        (void)state;
+        uint32_t config[3 + 2] = {4, 4, 0, 0x64636261, 0};
+        begin();
+        negotiate();
+        send_message(25, config, 16, -1);
+        assert_int_equal(written_at, 4);
+        assert_string_equal(written, "abcd");
+        assert_int_equal(ended_count, 0);
+        config[1] = 5; /* longer than it is */
+        send_message(25, config, 16, -1);
+        assert_int_equal(ended_count, 1);
         finish();
 }
 
@@ -403,6 +449,7 @@ static void a_kick_that_is_no_eventfd_does_not_spin(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_ring_is_served_from_start_to_stop),
+    cmocka_unit_test(the_configuration_can_be_written),
     cmocka_unit_test(a_broken_ring_is_told_by_its_error_descriptor),
     cmocka_unit_test(replies_come_when_wanted),
     cmocka_unit_test(wrong_messages_end_the_conversation),

@@ -67,7 +67,8 @@ enum request {
         GET_QUEUE_NUM = 17,
         SET_VRING_ENABLE = 18,
         GET_CONFIG = 24,
-        REQUEST_COUNT = 25,
+        SET_CONFIG = 25,
+        REQUEST_COUNT = 26,
 };
 
 struct ring_state { /* SET_VRING_NUM, _BASE, _ENABLE, GET_VRING_BASE */
@@ -131,6 +132,7 @@ static const struct shape {
     [GET_QUEUE_NUM] = {"GET_QUEUE_NUM", 0, 0, 0, false},
     [SET_VRING_ENABLE] = {"SET_VRING_ENABLE", 8, 8, 0, true},
     [GET_CONFIG] = {"GET_CONFIG", 12, sizeof(struct config_payload), 0, false},
+    [SET_CONFIG] = {"SET_CONFIG", 12, sizeof(struct config_payload), 0, false},
 };
 
 struct ring {
@@ -156,6 +158,7 @@ struct vhost_user {
         uint64_t features; /* negotiated */
         struct ring rings[DEVICE_QUEUES_MAX];
         bool said_ready;
+        bool driver_is_ready; /* the core was told */
 
         struct vhost_user_message incoming;
         size_t incoming_length;
@@ -165,7 +168,7 @@ struct vhost_user {
 
 static uint64_t offered_features(const struct vhost_user *u)
 {
-        return u->device->ops->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
+        return u->device->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
                F_PROTOCOL_FEATURES;
 }
 
@@ -216,6 +219,13 @@ static void on_kick(struct source *s, int fd, uint32_t events, void *data)
                 u->device->ops->kick(u->device, index_of(r));
 }
 
+/* Nothing of the guest's is in the core's hands after this, see device.h. */
+static void drain(struct vhost_user *u)
+{
+        if (u->device->ops->drain != NULL)
+                u->device->ops->drain(u->device);
+}
+
 static void stop_ring(struct ring *r)
 {
         struct queue *q = &r->owner->device->queues[index_of(r)];
@@ -223,8 +233,22 @@ static void stop_ring(struct ring *r)
         r->kick = NULL;
         if (!q->started)
                 return;
+        drain(r->owner);
         r->base = q->next_available;
         queue_stop(q);
+}
+
+static void say_driver_is_ready(struct vhost_user *u)
+{
+        if (!u->driver_is_ready && u->device->ops->ready != NULL)
+                u->device->ops->ready(u->device, u->features & u->device->features);
+        u->driver_is_ready = true;
+}
+
+static void stop_device(struct vhost_user *u)
+{
+        u->driver_is_ready = false;
+        u->device->ops->stop(u->device);
 }
 
 static int try_start(struct ring *r, struct error *err)
@@ -246,6 +270,7 @@ static int try_start(struct ring *r, struct error *err)
                 queue_stop(q);
                 return error_errno(err, status, "watch ring %u", index_of(r));
         }
+        say_driver_is_ready(u);
         u->device->ops->kick(u->device, index_of(r)); /* what is there came before we listened */
         return 0;
 }
@@ -328,7 +353,7 @@ static void reset_rings(struct vhost_user *u)
                 stop_ring(&u->rings[i]);
                 u->rings[i].enabled = false;
         }
-        u->device->ops->stop(u->device);
+        stop_device(u);
 }
 
 static int handle_ring(struct vhost_user *u, const struct vhost_user_message *m, int *fds, size_t count,
@@ -365,7 +390,7 @@ static int handle_ring(struct vhost_user *u, const struct vhost_user_message *m,
         case GET_VRING_BASE:
                 stop_ring(r);
                 close_fd(&r->kick_fd); /* the next start begins with a new one */
-                u->device->ops->stop(u->device);
+                stop_device(u);
                 state.number = r->base;
                 memcpy(reply->payload, &state, sizeof(state));
                 reply->size = sizeof(state);
@@ -384,14 +409,19 @@ static int handle_ring(struct vhost_user *u, const struct vhost_user_message *m,
         }
 }
 
-static int get_config(struct vhost_user *u, const struct vhost_user_message *m,
-                      struct vhost_user_message *reply, struct error *err)
+static int handle_config(struct vhost_user *u, const struct vhost_user_message *m,
+                         struct vhost_user_message *reply, struct error *err)
 {
         struct config_payload config;
         memset(&config, 0, sizeof(config));
         memcpy(&config, m->payload, m->size);
         if (config.size > CONFIG_SIZE_MAX || m->size != 12 + config.size || config.offset > CONFIG_SIZE_MAX)
                 return error_set(err, -EPROTO, "configuration of %" PRIu32 " bytes", config.size);
+        if (m->request == SET_CONFIG) {
+                if (u->device->ops->config_write != NULL)
+                        u->device->ops->config_write(u->device, config.offset, config.bytes, config.size);
+                return 0;
+        }
         u->device->ops->config_read(u->device, config.offset, config.bytes, config.size);
         memcpy(reply->payload, &config, m->size);
         reply->size = m->size;
@@ -446,7 +476,9 @@ static int dispatch(struct vhost_user *u, const struct vhost_user_message *m, in
         case GET_CONFIG:
                 *replies = true;
                 say_ready(u); /* the last thing that QEMU asks before it runs the guest */
-                return get_config(u, m, reply, err);
+                return handle_config(u, m, reply, err);
+        case SET_CONFIG:
+                return handle_config(u, m, reply, err);
         default:
                 return error_set(err, -EPROTO, "request %" PRIu32, m->request);
         }

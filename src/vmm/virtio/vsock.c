@@ -633,11 +633,7 @@ static void vsock_config_read(struct device *device, uint32_t offset, void *byte
 {
         const struct vsock *v = (const struct vsock *)device;
         uint64_t guest_cid = v->options.guest_cid; /* the whole configuration space: section 5.10.4 */
-        memset(bytes, 0, size);
-        if (offset < sizeof(guest_cid)) {
-                size_t n = sizeof(guest_cid) - offset;
-                memcpy(bytes, (const uint8_t *)&guest_cid + offset, n < size ? n : size);
-        }
+        device_config_copy(&guest_cid, sizeof(guest_cid), offset, bytes, size);
 }
 
 static void vsock_kick(struct device *device, unsigned queue)
@@ -664,7 +660,6 @@ static const struct device_ops vsock_ops = {
     .name = "vsock",
     .id = DEVICE_ID_VSOCK,
     .queue_count = 3,
-    .features = 0, /* streams are there without a feature bit */
     .config_read = vsock_config_read,
     .kick = vsock_kick,
     .stop = vsock_stop,
@@ -705,7 +700,7 @@ int vsock_new(struct loop *loop, const struct vsock_options *options, struct vso
         struct vsock *v = calloc(1, sizeof(*v));
         if (v == NULL)
                 return -ENOMEM;
-        v->device.ops = &vsock_ops;
+        v->device.ops = &vsock_ops; /* no features: streams are there without a feature bit */
         v->loop = loop;
         v->options = *options;
         if (v->options.end_wait_ms == 0)
