@@ -209,13 +209,15 @@ struct boxlet_box_options {
         enum boxlet_pull pull;
         boxlet_progress_fn progress; /* of a pull */
         void *progress_data;
+        const char *const *volumes; /* "[NAME|/HOST:]/BOX[:ro|rw,...]" */
+        const char *const *mounts;  /* "type=bind|volume|tmpfs,source=...,target=...[,readonly]..." */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL                                                      \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL                                          \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

@@ -34,6 +34,8 @@ const struct cli_option box_plan_options[] = {
      OPERAND_FILE},
     {'l', "label", OPTION_LIST, AT(labels), "KEY[=VALUE]", "Put a label on the box"},
     {'m', "memory", OPTION_SIZE, AT(memory), "SIZE", "Memory of the machine; 512m by default"},
+    {0, "mount", OPTION_LIST, AT(mounts), "type=TYPE,target=PATH[,KEY=VALUE]",
+     "Mount a volume, a folder of the host (bind) or memory (tmpfs), as docker's --mount"},
     {0, "name", OPTION_TEXT, AT(name), "NAME", "Name of the box; one is made up by default"},
     {0, "network", OPTION_TEXT, AT(network), "NETWORK", "Network of the box: default or none", "default|none",
      OPERAND_CHOICE},
@@ -54,6 +56,8 @@ const struct cli_option box_plan_options[] = {
     {'t', "tty", OPTION_FLAG, AT(terminal), NULL, "Run on a terminal of its own"},
     {0, "ulimit", OPTION_LIST, AT(ulimits), "NAME=SOFT[:HARD]", "Set a resource limit"},
     {'u', "user", OPTION_TEXT, AT(user), "USER[:GROUP]", "Run as this user (and group), by name or number"},
+    {'v', "volume", OPTION_LIST, AT(volumes), "[SOURCE:]PATH[:OPTIONS]",
+     "Mount a volume (by its name) or a folder of the host (/FOLDER or ./FOLDER); ro: read-only"},
     {'w', "workdir", OPTION_TEXT, AT(working_dir), "PATH", "Working folder"},
     {0},
 };
@@ -111,7 +115,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "memory-reservation", "use --memory"},
     {0, "memory-swap", "use --memory"},
     {0, "memory-swappiness", NULL},
-    {0, "mount", "folders of the host cannot be shared with a box yet"},
     {0, "net-alias", NULL},
     {0, "network-alias", NULL},
     {0, "no-healthcheck", "health checks are never run"},
@@ -131,7 +134,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "use-api-socket", NULL},
     {0, "userns", "a box is a machine of its own"},
     {0, "uts", "a box is a machine of its own"},
-    {'v', "volume", "folders of the host cannot be shared with a box yet"},
     {0, "volume-driver", NULL},
     {0, "volumes-from", NULL},
     {0},
@@ -199,6 +201,8 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.engine = plan->engine;
         options.kernel = plan->kernel;
         options.tmpfs = plan->tmpfs.items;
+        options.volumes = plan->volumes.items;
+        options.mounts = plan->mounts.items;
         options.ulimits = plan->ulimits.items;
         options.cap_add = plan->cap_add.items;
         options.cap_drop = plan->cap_drop.items;

@@ -12,6 +12,7 @@
 #include "runtime/disk.h"
 #include "runtime/engine.h"
 #include "runtime/life.h"
+#include "runtime/mounts.h"
 #include "runtime/publish.h"
 #include "runtime/spec.h"
 #include "runtime/words.h"
@@ -39,6 +40,7 @@ struct plan {
         struct image *image;
         struct spec spec;
         struct publish_list publish;
+        struct mount_list mounts;
         char id[STATE_ID_LENGTH + 1];
         char hostname[STATE_ID_LENGTH + 1];
         char *config; /* JSON, goes into the record */
@@ -49,6 +51,7 @@ static void plan_done(struct plan *plan)
         image_free(plan->image);
         spec_done(&plan->spec);
         publish_done(&plan->publish);
+        mounts_done(&plan->mounts);
         free(plan->config);
 }
 
@@ -144,6 +147,12 @@ static int make_config(struct plan *plan, struct error *err)
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
 }
 
+static int plan_mounts(struct plan *plan, struct error *err)
+{
+        cleanup_free char *working_dir = get_current_dir_name(); /* NULL: only ./FOLDER is refused */
+        return mounts_parse(plan->options.volumes, plan->options.mounts, working_dir, &plan->mounts, err);
+}
+
 static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
 {
         struct boxlet_box_options *o = &plan->options;
@@ -162,9 +171,15 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         for (const char *const *p = o->publish; r == 0 && p != NULL && *p != NULL; p++)
                 r = publish_parse(&plan->publish, *p, err);
         if (r == 0)
+                r = plan_mounts(plan, err);
+        if (r == 0)
+                r = mounts_check_kinds(&plan->mounts, err);
+        if (r == 0)
                 r = find_image(b, plan, err);
         if (r == 0)
                 r = spec_resolve(plan->image->config, o, plan->hostname, &plan->spec, err);
+        if (r == 0)
+                r = mounts_apply(&plan->mounts, plan->spec.document, plan->spec.volumes, err);
         return r == 0 ? make_config(plan, err) : r;
 }
 

@@ -73,8 +73,7 @@ misuse() {
 }
 
 @test "what docker has and boxlet has not is refused by name" {
-        misuse 125 "run: -v is not supported: folders of the host cannot be shared with a box yet" 'boxlet run --help' \
-                -- run -v /a:/b image
+        misuse 125 "run: -P is not supported: name each port with -p" 'boxlet run --help' -- run -P image
         misuse 125 "run: --privileged is not supported: use --cap-add for what the box needs" 'boxlet run --help' \
                 -- run --privileged image
         misuse 125 "run: --gpus is not supported: a box sees no device of the host" 'boxlet run --help' -- run --gpus all image

@@ -89,9 +89,8 @@ static void misuse_has_one_line_and_a_hint(void **state)
             {"run", 125,
              "boxlet: run: needs at least 1 argument: IMAGE [COMMAND [ARG...]]\nsee 'boxlet run --help'\n"},
             {"run --foo a", 125, "boxlet: run: unknown option '--foo'\nsee 'boxlet run --help'\n"},
-            {"run -v /a:/b a", 125,
-             "boxlet: run: -v is not supported: folders of the host cannot be shared with a box yet\nsee "
-             "'boxlet run --help'\n"},
+            {"run -P a", 125,
+             "boxlet: run: -P is not supported: name each port with -p\nsee 'boxlet run --help'\n"},
             {"run --network host a", 125,
              "boxlet: run: --network host is not supported: use default or none\nsee 'boxlet run --help'\n"},
             {"run --privileged a", 125,
