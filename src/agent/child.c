@@ -13,6 +13,7 @@
  */
 #include "agent/child.h"
 
+#include "agent/cgroup.h"
 #include "agent/mounts.h"
 #include "agent/seccomp.h"
 #include "agent/tiny_init.h"
@@ -41,7 +42,7 @@
 
 /* Where the child keeps its descriptors once they are arranged; everything from CHILD_FDS_END on is closed.
  */
-enum { CHILD_STATUS_FD = 3, CHILD_INIT_FD, CHILD_LEAF_FD, CHILD_FDS_END };
+enum { CHILD_STATUS_FD = 3, CHILD_INIT_FD, CHILD_LEAF_FD, CHILD_CGROUP_FD, CHILD_FDS_END };
 
 static void tell(enum child_status_kind kind, int value, const char *text, const int *fd)
 {
@@ -74,8 +75,8 @@ static void place(int from, int to)
 
 static void arrange_descriptors(const struct child_plan *plan)
 {
-        int from[CHILD_FDS_END] = {plan->stdio[0],  plan->stdio[1],   plan->stdio[2],
-                                   plan->status_fd, plan->init_pidfd, plan->leaf_fd};
+        int from[CHILD_FDS_END] = {plan->stdio[0],   plan->stdio[1], plan->stdio[2], plan->status_fd,
+                                   plan->init_pidfd, plan->leaf_fd,  plan->cgroup_fd};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
         for (int i = 0; i < CHILD_FDS_END; i++) {
                 int source = i < 3 && from[i] < 0 ? null : from[i];
@@ -134,9 +135,13 @@ static int enter_cgroup(const struct child_plan *plan, struct error *err)
         /* the namespace's root is the cgroup of this moment; the leaf below it is for later (delegation) */
         if (plan->container->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
                 return error_errno(err, -errno, "make a cgroup namespace");
-        if (plan->leaf_fd >= 0 && write(CHILD_LEAF_FD, "0", 1) != 1)
+        if (plan->leaf_fd < 0)
+                return 0;
+        if (write(CHILD_LEAF_FD, "0", 1) != 1)
                 return error_errno(err, -errno, "enter the cgroup for init");
-        return 0;
+        /* now no process is in the container's own cgroup, so its children can have controllers; done before
+           exec(2), init finds them enabled */
+        return cgroup_delegate(CHILD_CGROUP_FD, err);
 }
 
 static int set_names(const struct container_plan *plan, struct error *err)

@@ -17,6 +17,7 @@ struct child_plan {
         int stdio[3];      /* -1: /dev/null; with a terminal not used */
         int init_pidfd;    /* of the container to join, or -1 */
         int leaf_fd;       /* cgroup.procs of a cgroup below the container's to move to, or -1 */
+        int cgroup_fd;     /* with leaf_fd: the container's cgroup, whose controllers are enabled then */
 };
 
 /* Status messages, one packet each. The end of the socket after CHILD_READY means that exec(2) succeeded. */

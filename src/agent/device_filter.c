@@ -65,6 +65,13 @@ static int add_rule(struct program *p, const struct device_rule *rule)
         return 0;
 }
 
+/* What stands behind such a rule is never reached, and the kernel's verifier refuses that. */
+static bool is_for_everything(const struct device_rule *rule)
+{
+        return rule->type == 'a' && rule->read && rule->write && rule->mknod && rule->major < 0 &&
+               rule->minor < 0;
+}
+
 static int add_usual(struct program *p)
 {
         static const struct device_rule usual[] = {
@@ -103,8 +110,11 @@ int device_filter_compile(const struct container_plan *plan, struct bpf_insn *re
                     true, S_ISBLK(d->mode) ? 'b' : 'c', d->device_major, d->device_minor, true, true, true};
                 r = S_ISFIFO(d->mode) ? 0 : add_rule(&p, &rule);
         }
-        for (size_t i = plan->resources.rule_count; r == 0 && i > 0; i--)
+        for (size_t i = plan->resources.rule_count; r == 0 && i > 0; i--) {
                 r = add_rule(&p, &plan->resources.rules[i - 1]);
+                if (r == 0 && is_for_everything(&plan->resources.rules[i - 1]))
+                        return (int)p.length;
+        }
         if (r < 0 || p.maximum - p.length < 2)
                 return -ENOSPC;
         emit(&p, BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);

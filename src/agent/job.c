@@ -183,11 +183,7 @@ static int watch_time(struct job *job)
 
 static void begin_running(struct job *job)
 {
-        struct agent *agent = job->agent;
-        struct error err = ERROR_INIT;
         job->state = JOB_RUNNING;
-        if (job->is_init && agent->container->delegate_cgroup && cgroup_delegate(agent->box_fd, &err) < 0)
-                log_warning("%s: the container cannot limit its own cgroups", err.text);
         if (watch_time(job) < 0)
                 log_error("set a time limit: out of memory");
         if (job->channel != NULL) {

@@ -122,6 +122,7 @@ int launch(struct agent *agent, const struct launch_options *options, struct lau
                     .stdio = {e.theirs[0], e.theirs[1], e.theirs[2]},
                     .init_pidfd = options->init_pidfd,
                     .leaf_fd = options->leaf_fd,
+                    .cgroup_fd = options->leaf_fd >= 0 ? options->cgroup_fd : -1,
                 };
                 child_main(&plan);
         }

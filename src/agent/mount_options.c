@@ -104,6 +104,10 @@ int mount_options_parse(char *const *options, struct mount_options *ret_options,
                         parsed.propagation = propagation;
                         continue;
                 }
+                if (strcmp(*options, "tmpcopyup") == 0) {
+                        parsed.copy_up = true;
+                        continue;
+                }
                 if (**options == '\0' || take_flag(*options, &parsed.flags))
                         continue;
                 int r = buffer_printf(&data, "%s%s", data.length > 0 ? "," : "", *options);

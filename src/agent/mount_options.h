@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A list of mount options taken apart as runc does it. */
@@ -11,6 +12,7 @@ struct mount_options {
         unsigned long flags; /* MS_*, without propagation */
         unsigned long
             propagation; /* MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE, with MS_REC; 0: none */
+        bool copy_up;    /* tmpcopyup: begins with what it hides */
         char *data;      /* what is the file system's own, joined by commas; "" when nothing is */
 };
 

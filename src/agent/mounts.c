@@ -9,6 +9,7 @@
  */
 #include "agent/mounts.h"
 
+#include "agent/volume.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 
@@ -213,6 +214,14 @@ static int tmpfs_data(int target, const struct mount_plan *m, char *ret_data, si
         return n < 0 || (size_t)n >= size ? -E2BIG : 0;
 }
 
+/* tmpcopyup: hidden, the folder that the mount lies on, is what it begins with. */
+static int copy_up(int root_fd, const struct mount_plan *m, int hidden)
+{
+        struct error err = ERROR_INIT;
+        cleanup_fd int target = path_open_in_root(root_fd, m->destination, O_PATH | O_DIRECTORY, 0);
+        return target < 0 ? target : volume_copy(hidden, target, &err);
+}
+
 static int mount_new(int root_fd, const struct mount_plan *m)
 {
         const char *type = strcmp(m->type, "cgroup") == 0 ? "cgroup2" : m->type;
@@ -228,6 +237,9 @@ static int mount_new(int root_fd, const struct mount_plan *m)
         if (mount(m->source[0] != '\0' ? m->source : type, fd_path(target).text, type,
                   later ? flags & ~(unsigned long)MS_RDONLY : flags, data) < 0)
                 return -errno;
+        r = m->options.copy_up ? copy_up(root_fd, m, target) : 0;
+        if (r < 0)
+                return r;
         return later ? mount_on(root_fd, m->destination, NULL, NULL, flags | MS_BIND | MS_REMOUNT, NULL) : 0;
 }
 

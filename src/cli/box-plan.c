@@ -52,6 +52,10 @@ const struct cli_option box_plan_options[] = {
     {0, "stop-signal", OPTION_TEXT, AT(stop_signal), "SIGNAL", "Signal that asks the box to stop"},
     {0, "stop-timeout", OPTION_DURATION, AT(stop_timeout_ms), "TIME",
      "How long a stop waits before it kills; 10s by default"},
+    {0, "support-docker", OPTION_FLAG, AT(support_docker), NULL,
+     "Let it run a Docker engine: everything in the box is root, the machine is the wall; 2g of memory by "
+     "default"},
+    {0, "privileged", OPTION_FLAG, AT(support_docker), NULL, NULL},
     {0, "tmpfs", OPTION_LIST, AT(tmpfs), "PATH[:OPTIONS]", "Mount a file system in memory"},
     {'t', "tty", OPTION_FLAG, AT(terminal), NULL, "Run on a terminal of its own"},
     {0, "ulimit", OPTION_LIST, AT(ulimits), "NAME=SOFT[:HARD]", "Set a resource limit"},
@@ -122,14 +126,12 @@ const struct refused_option box_plan_refused[] = {
     {0, "oom-score-adj", NULL},
     {0, "pid", "a box is a machine of its own"},
     {0, "pids-limit", "use --ulimit nproc=NUMBER"},
-    {0, "privileged", "use --cap-add for what the box needs"},
     {'P', "publish-all", "name each port with -p"},
     {0, "restart", NULL},
     {0, "runtime", "see --engine"},
     {0, "security-opt", NULL},
     {0, "shm-size", "use --tmpfs /dev/shm:size=SIZE"},
     {0, "storage-opt", "use --disk-size"},
-    {0, "support-docker", NULL},
     {0, "sysctl", NULL},
     {0, "use-api-socket", NULL},
     {0, "userns", "a box is a machine of its own"},
@@ -215,6 +217,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.init = plan->init;
         options.auto_remove = plan->auto_remove;
         options.pull = pull_policy(plan->pull);
+        options.support_docker = plan->support_docker;
         *ret_options = options;
 }
 

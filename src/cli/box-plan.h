@@ -13,7 +13,7 @@ struct box_plan {
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, volumes, mounts;
         int64_t cpus, stop_timeout_ms;
         uint64_t memory, disk;
-        bool terminal, interactive, read_only, init, auto_remove, quiet;
+        bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker;
         struct env environment; /* made by box_plan_check() */
 };
 

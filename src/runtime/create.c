@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a box, in three functions: plan() finds the image (pulling it if the policy says so) and resolves
- * what is to run; check() asks whether this host can do it; carry_out() makes the folder, the disk and the
+ * Making a box, in three functions: check() asks whether this host can do it; plan() finds the image (pulling
+ * it if the policy says so) and resolves what is to run; carry_out() makes the folder, the disk and the
  * record. Up to there nothing of the box exists; a failure in carry_out() takes back what was made (collect.c
  * has the order, and what happens when we are killed in it).
  */
@@ -13,6 +13,7 @@
 #include "runtime/engine.h"
 #include "runtime/life.h"
 #include "runtime/mounts.h"
+#include "runtime/profile.h"
 #include "runtime/publish.h"
 #include "runtime/spec.h"
 #include "runtime/words.h"
@@ -28,7 +29,6 @@
 
 #define DEFAULT_CPUS    2
 #define CPUS_MAX        64
-#define DEFAULT_MEMORY  (512ULL << 20)
 #define MEMORY_MIN      (64ULL << 20)
 #define DEFAULT_DISK    (10ULL << 30)
 #define DEFAULT_STOP_MS 10000
@@ -97,7 +97,7 @@ static void fill_defaults(struct boxlet_box_options *o)
         if (o->cpus == 0)
                 o->cpus = online > 0 && online < DEFAULT_CPUS ? (uint32_t)online : DEFAULT_CPUS;
         if (o->memory_bytes == 0)
-                o->memory_bytes = DEFAULT_MEMORY;
+                o->memory_bytes = profile_get(o->support_docker != 0)->memory_bytes;
         if (o->disk_bytes == 0)
                 o->disk_bytes = DEFAULT_DISK;
         if (o->stop_timeout_ms < 0)
@@ -135,16 +135,68 @@ static int make_config(struct plan *plan, struct error *err)
                         return error_errno(err, -errno, "find kernel '%s'", o->kernel);
         }
         cleanup_json json_t *json = json_pack(
-            "{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, s:b}", "spec",
-            plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels, "stop_signal",
-            plan->spec.stop_signal, "stop_timeout_ms", (json_int_t)o->stop_timeout_ms, "hostname",
-            plan->hostname, "publish", publish_json(&plan->publish), "network", o->network, "cpus",
-            (int)o->cpus, "memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes",
+            "{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, s:b, s:b}",
+            "spec", plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels,
+            "stop_signal", plan->spec.stop_signal, "stop_timeout_ms", (json_int_t)o->stop_timeout_ms,
+            "hostname", plan->hostname, "publish", publish_json(&plan->publish), "network", o->network,
+            "cpus", (int)o->cpus, "memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes",
             (json_int_t)o->disk_bytes, "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0,
-            "readonly", o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0);
+            "readonly", o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
+            "support_docker", o->support_docker != 0);
         if (json != NULL)
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
+}
+
+static int check_numbers(const struct boxlet_box_options *o, struct error *err)
+{
+        if (o->cpus > CPUS_MAX)
+                return error_set(err, -EINVAL, "create box: %u CPUs: at most %d", o->cpus, CPUS_MAX);
+        if (o->memory_bytes < MEMORY_MIN || o->memory_bytes > INT64_MAX)
+                return error_set(err, -EINVAL, "create box: a box needs at least %llu MiB of memory",
+                                 MEMORY_MIN >> 20);
+        if (o->disk_bytes < DISK_SIZE_MIN || o->disk_bytes > DISK_SIZE_MAX)
+                return error_set(err, -EINVAL, "create box: the disk has 16 MiB to 16 TiB");
+        if (strcmp(o->network, "default") != 0 && strcmp(o->network, "none") != 0)
+                return error_set(err, -EINVAL, "network '%s': there are default and none", o->network);
+        if (strcmp(o->network, "none") == 0 && o->publish != NULL && o->publish[0] != NULL)
+                return error_set(err, -EINVAL, "create box: without a network no port can be published");
+        return 0;
+}
+
+/* Fills in defaults, and asks for everything a start would miss, so that it is known before anything is made.
+ */
+static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct error *err)
+{
+        static const enum place needed[] = {PLACE_MONITOR, PLACE_VMM, PLACE_AGENT, PLACE_QEMU, PLACE_PASST};
+        const struct profile *profile = profile_get(o->support_docker != 0);
+        struct engine engine;
+        char *path;
+        if (o->image == NULL || o->image[0] == '\0')
+                return error_set(err, -EINVAL, "create box: no image given");
+        int r = profile_check(o, err);
+        if (r < 0)
+                return r;
+        fill_defaults(o);
+        bool has_network = strcmp(o->network, "none") != 0;
+        r = check_numbers(o, err);
+        if (r == 0 && o->name != NULL)
+                r = words_check_name(o->name, err);
+        if (r == 0)
+                r = engine_choose(o->engine, &engine, err);
+        for (size_t i = 0; r == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {
+                if (needed[i] == PLACE_PASST && !has_network)
+                        continue;
+                r = places_find(&b->places, needed[i], &path, err);
+                if (r == 0)
+                        free(path);
+        }
+        if (r == 0)
+                r = places_find_kernel(&b->places, o->kernel, profile->kernel_flavour, profile->kernel_remedy,
+                                       &path, err);
+        if (r == 0)
+                free(path);
+        return r;
 }
 
 static int plan_mounts(struct plan *plan, struct error *err)
@@ -155,10 +207,7 @@ static int plan_mounts(struct plan *plan, struct error *err)
 
 static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
 {
-        struct boxlet_box_options *o = &plan->options;
-        if (o->image == NULL || o->image[0] == '\0')
-                return error_set(err, -EINVAL, "create box: no image given");
-        fill_defaults(o);
+        const struct boxlet_box_options *o = &plan->options;
         int r = make_id(plan->id);
         if (r < 0)
                 return error_errno(err, r, "create box: make an id");
@@ -181,49 +230,6 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         if (r == 0)
                 r = mounts_apply(&plan->mounts, plan->spec.document, plan->spec.volumes, err);
         return r == 0 ? make_config(plan, err) : r;
-}
-
-static int check_numbers(const struct boxlet_box_options *o, struct error *err)
-{
-        if (o->cpus > CPUS_MAX)
-                return error_set(err, -EINVAL, "create box: %u CPUs: at most %d", o->cpus, CPUS_MAX);
-        if (o->memory_bytes < MEMORY_MIN || o->memory_bytes > INT64_MAX)
-                return error_set(err, -EINVAL, "create box: a box needs at least %llu MiB of memory",
-                                 MEMORY_MIN >> 20);
-        if (o->disk_bytes < DISK_SIZE_MIN || o->disk_bytes > DISK_SIZE_MAX)
-                return error_set(err, -EINVAL, "create box: the disk has 16 MiB to 16 TiB");
-        if (strcmp(o->network, "default") != 0 && strcmp(o->network, "none") != 0)
-                return error_set(err, -EINVAL, "network '%s': there are default and none", o->network);
-        if (strcmp(o->network, "none") == 0 && o->publish != NULL && o->publish[0] != NULL)
-                return error_set(err, -EINVAL, "create box: without a network no port can be published");
-        return 0;
-}
-
-/* Asks for everything a start would miss, so that it is known before anything is made. */
-static int check_plan(struct boxlet *b, const struct plan *plan, struct error *err)
-{
-        static const enum place needed[] = {PLACE_MONITOR, PLACE_VMM, PLACE_AGENT, PLACE_QEMU, PLACE_PASST};
-        const struct boxlet_box_options *o = &plan->options;
-        struct engine engine;
-        bool has_network = strcmp(o->network, "none") != 0;
-        char *path;
-        int r = check_numbers(o, err);
-        if (r == 0 && o->name != NULL)
-                r = words_check_name(o->name, err);
-        if (r == 0)
-                r = engine_choose(o->engine, &engine, err);
-        for (size_t i = 0; r == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {
-                if (needed[i] == PLACE_PASST && !has_network)
-                        continue;
-                r = places_find(&b->places, needed[i], &path, err);
-                if (r == 0)
-                        free(path);
-        }
-        if (r == 0)
-                r = places_find_kernel(&b->places, o->kernel, "lean", &path, err);
-        if (r == 0)
-                free(path);
-        return r;
 }
 
 static int64_t wall_clock_ns(void)
@@ -318,9 +324,9 @@ static int create(struct boxlet *b, struct plan *plan, struct boxlet_box **ret_b
         cleanup_state_box struct state_box record = {0};
         struct state_box taken = {0};
         collect(b);
-        int r = plan_box(b, plan, err);
+        int r = check_options(b, &plan->options, err);
         if (r == 0)
-                r = check_plan(b, plan, err);
+                r = plan_box(b, plan, err);
         if (r == 0 && plan->options.name != NULL &&
             state_find(b->state, plan->options.name, &taken, err) == 0 &&
             strcmp(taken.name, plan->options.name) == 0)

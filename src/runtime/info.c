@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/engine.h"
+#include "runtime/profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,11 +27,13 @@ static json_t *program(const struct boxlet *b, enum place place)
         return found(r, path, &err);
 }
 
-static json_t *kernel(const struct boxlet *b, const char *flavour)
+static json_t *kernel(const struct boxlet *b, bool support_docker)
 {
+        const struct profile *profile = profile_get(support_docker);
         struct error err = ERROR_INIT;
         char *path = NULL;
-        int r = places_find_kernel(&b->places, NULL, flavour, &path, &err);
+        int r = places_find_kernel(&b->places, NULL, profile->kernel_flavour, profile->kernel_remedy, &path,
+                                   &err);
         return found(r, path, &err);
 }
 
@@ -42,7 +45,7 @@ int boxlet_info(struct boxlet *b, char **ret_json, struct boxlet_error *error)
         cleanup_json json_t *json = json_pack(
             "{s:s, s:s, s:s?, s:o, s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:s, s:s, s:i}}",
             "version", boxlet_version(), "home", b->home, "registries", b->registries, "engines",
-            engine_report(), "kernels", "lean", kernel(b, "lean"), "docker", kernel(b, "docker"), "programs",
+            engine_report(), "kernels", "lean", kernel(b, false), "docker", kernel(b, true), "programs",
             "boxlet-monitor", program(b, PLACE_MONITOR), "boxlet-vmm", program(b, PLACE_VMM), "agent",
             program(b, PLACE_AGENT), "qemu", program(b, PLACE_QEMU), "passt", program(b, PLACE_PASST),
             "mkfs.ext4", program(b, PLACE_MKFS), "host", "kernel", host.release, "machine", host.machine,

@@ -157,14 +157,15 @@ static json_t *config_part(const struct view *v)
 static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o}", "NetworkMode",
+        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b}", "NetworkMode",
                          lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS), "Memory",
                          (json_int_t)integer(c, "memory_bytes"), "PortBindings",
                          port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
                          "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
                          json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
                          lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
-                         lent(c, "stop_timeout_ms"));
+                         lent(c, "stop_timeout_ms"), "Privileged",
+                         json_is_true(json_object_get(c, "support_docker")));
 }
 
 static json_t *inspect_json(struct boxlet *b, const struct view *v)

@@ -161,8 +161,8 @@ int places_find(const struct places *p, enum place place, char **ret_path, struc
         return 0;
 }
 
-int places_find_kernel(const struct places *p, const char *file, const char *flavour, char **ret_path,
-                       struct error *err)
+int places_find_kernel(const struct places *p, const char *file, const char *flavour, const char *remedy,
+                       char **ret_path, struct error *err)
 {
         cleanup_free char *path = NULL;
         if (file != NULL)
@@ -172,9 +172,11 @@ int places_find_kernel(const struct places *p, const char *file, const char *fla
         if (path == NULL)
                 return error_set(err, -ENOMEM, "find kernel: out of memory");
         *ret_path = realpath(path, NULL);
-        if (*ret_path == NULL)
-                return error_set(err, -errno, "find kernel '%s': %s%s", path, strerror(errno),
-                                 file == NULL ? ": build it with `make kernel`, or set $BOXLET_KERNEL_DIR"
-                                              : "");
-        return 0;
+        if (*ret_path != NULL)
+                return 0;
+        int code = -errno;
+        if (file != NULL)
+                return error_errno(err, code, "find kernel '%s'", path);
+        return error_set(err, code, "find kernel '%s': %s: build it with `%s`, or set $BOXLET_KERNEL_DIR",
+                         path, strerror(-code), remedy);
 }

@@ -31,8 +31,8 @@ enum place {
 /* Absolute path of a program or file that exists; free() it. -ENOENT says what is missing and what to do. */
 int places_find(const struct places *p, enum place place, char **ret_path, struct error *err);
 
-/* The kernel of a flavour ("lean"), or `file` if that is not NULL; as above. */
-int places_find_kernel(const struct places *p, const char *file, const char *flavour, char **ret_path,
-                       struct error *err);
+/* The kernel of a flavour ("lean"), or `file` if that is not NULL; as above. remedy: how it is built. */
+int places_find_kernel(const struct places *p, const char *file, const char *flavour, const char *remedy,
+                       char **ret_path, struct error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spec resolution. The default profile is docker's: 14 capabilities, masked and read-only paths, the usual
- * mounts, namespaces pid, mount, ipc, uts and cgroup (the VM's network is the container's network). Members
- * are made in a fixed order, so the document's bytes depend on nothing but the input.
+ * Spec resolution. What a box may do comes from its profile (profile.c); here the image's configuration and
+ * the options are put together with it. Members are made in a fixed order, so the document's bytes depend on
+ * nothing but the input.
  *
  * Hostile: the image's configuration. Every member is checked for its type; what is not understood is an
  * error that names it, never a guess.
@@ -10,6 +10,7 @@
 #include "runtime/spec.h"
 
 #include "base/cleanup.h"
+#include "runtime/profile.h"
 #include "runtime/words.h"
 
 #include <errno.h>
@@ -152,23 +153,33 @@ static int choose_text(const json_t *config, const char *key, const char *option
         return 0;
 }
 
+static bool has_limit(const json_t *rlimits, const json_t *limit)
+{
+        size_t i;
+        json_t *other;
+        json_array_foreach ((json_t *)rlimits, i, other) {
+                if (json_equal(json_object_get(other, "type"), json_object_get(limit, "type")))
+                        return true;
+        }
+        return false;
+}
+
+/* The profile's, but for those that the options set; then the options'. */
 static int resolve_rlimits(const struct boxlet_box_options *o, json_t *rlimits, struct error *err)
 {
-        static const char fallback[] = "nofile=1024:524288"; /* what a service has on Debian 12 */
-        bool has_nofile = false;
+        json_t *limit;
+        size_t before = 0;
         int r = 0;
         for (const char *const *u = o->ulimits; r == 0 && u != NULL && *u != NULL; u++) {
-                json_t *limit;
                 r = words_ulimit(*u, &limit, err);
-                if (r < 0)
-                        break;
-                has_nofile |= strcmp(json_string_value(json_object_get(limit, "type")), "RLIMIT_NOFILE") == 0;
-                r = json_array_append_new(rlimits, limit) < 0 ? out_of_memory(err) : 0;
+                if (r == 0 && json_array_append_new(rlimits, limit) < 0)
+                        r = out_of_memory(err);
         }
-        if (r == 0 && !has_nofile) {
-                json_t *limit;
-                r = words_ulimit(fallback, &limit, err);
-                if (r == 0 && json_array_insert_new(rlimits, 0, limit) < 0)
+        for (const char *const *u = profile_get(o->support_docker != 0)->rlimits; r == 0 && *u != NULL; u++) {
+                r = words_ulimit(*u, &limit, err);
+                if (r == 0 && has_limit(rlimits, limit))
+                        json_decref(limit);
+                else if (r == 0 && json_array_insert_new(rlimits, before++, limit) < 0)
                         r = out_of_memory(err);
         }
         return r;
@@ -178,7 +189,8 @@ static int resolve_capabilities(const struct boxlet_box_options *o, json_t **ret
                                 struct error *err)
 {
         uint64_t set;
-        int r = words_capabilities(WORDS_DEFAULT_CAPABILITIES, o->cap_add, o->cap_drop, &set, err);
+        uint64_t base = profile_get(o->support_docker != 0)->capabilities;
+        int r = words_capabilities(base, o->cap_add, o->cap_drop, &set, err);
         if (r < 0)
                 return r;
         cleanup_json json_t *names = words_capability_names(set);
@@ -218,33 +230,6 @@ static int resolve_process(const json_t *config, const struct boxlet_box_options
         return *ret_process == NULL ? out_of_memory(err) : 0;
 }
 
-/* Docker's mounts, in docker's order. */
-static const struct {
-        const char *destination, *type, *source, *options;
-} default_mounts[] = {
-    {"/proc", "proc", "proc", "nosuid,noexec,nodev"},
-    {"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"},
-    {"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"},
-    {"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"},
-    {"/sys/fs/cgroup", "cgroup", "cgroup", "ro,nosuid,noexec,nodev"},
-    {"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"},
-    {"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=67108864"},
-};
-
-static json_t *split_options(const char *text)
-{
-        json_t *array = json_array();
-        while (array != NULL && text[0] != '\0') {
-                size_t size = strcspn(text, ",");
-                if (json_array_append_new(array, json_stringn(text, size)) < 0) {
-                        json_decref(array);
-                        return NULL;
-                }
-                text += size + (text[size] == ',');
-        }
-        return array;
-}
-
 static int add_mount(json_t *mounts, json_t *mount)
 {
         const char *destination = json_string_value(json_object_get(mount, "destination"));
@@ -261,14 +246,6 @@ static int add_mount(json_t *mounts, json_t *mount)
 
 static int resolve_mounts(const struct boxlet_box_options *o, json_t *mounts, struct error *err)
 {
-        for (size_t i = 0; i < sizeof(default_mounts) / sizeof(default_mounts[0]); i++) {
-                json_t *mount =
-                    json_pack("{s:s, s:s, s:s, s:o}", "destination", default_mounts[i].destination, "type",
-                              default_mounts[i].type, "source", default_mounts[i].source, "options",
-                              split_options(default_mounts[i].options));
-                if (add_mount(mounts, mount) < 0)
-                        return out_of_memory(err);
-        }
         for (const char *const *t = o->tmpfs; t != NULL && *t != NULL; t++) {
                 json_t *mount;
                 int r = words_tmpfs(*t, &mount, err);
@@ -278,16 +255,6 @@ static int resolve_mounts(const struct boxlet_box_options *o, json_t *mounts, st
                         return out_of_memory(err);
         }
         return 0;
-}
-
-static json_t *linux_part(void)
-{
-        return json_pack("{s:[{s:s},{s:s},{s:s},{s:s},{s:s}], s:[s,s,s,s,s,s,s,s,s,s,s], s:[s,s,s,s,s]}",
-                         "namespaces", "type", "pid", "type", "mount", "type", "ipc", "type", "uts", "type",
-                         "cgroup", "maskedPaths", "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys",
-                         "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-                         "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap", "readonlyPaths",
-                         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger");
 }
 
 static bool is_mounted(const json_t *mounts, const char *path)
@@ -316,11 +283,16 @@ static int insert_sorted(json_t *array, const char *text)
 }
 
 /* VOLUME: an object whose keys are the paths. A tmpfs on the same path wins. */
-static int resolve_volumes(const json_t *config, const json_t *mounts, json_t *volumes, struct error *err)
+static int resolve_volumes(const json_t *config, const struct boxlet_box_options *o, json_t *mounts,
+                           json_t *volumes, struct error *err)
 {
         const json_t *object = json_object_get(config, "Volumes");
         const char *path;
         json_t *ignored;
+        for (const char *const *p = profile_get(o->support_docker != 0)->disk_paths; *p != NULL; p++) {
+                if (!is_mounted(mounts, *p) && insert_sorted(volumes, *p) < 0)
+                        return out_of_memory(err);
+        }
         if (object == NULL || json_is_null(object))
                 return 0;
         if (!json_is_object(object))
@@ -329,6 +301,8 @@ static int resolve_volumes(const json_t *config, const json_t *mounts, json_t *v
                 if (path[0] != '/' || path[1] == '\0' || strstr(path, "..") != NULL)
                         return error_set(err, -EINVAL, "image configuration: volume '%s' is no absolute path",
                                          path);
+                if (o->support_docker && profile_uncover(mounts, path) < 0)
+                        return out_of_memory(err);
                 if (!is_mounted(mounts, path) && insert_sorted(volumes, path) < 0)
                         return out_of_memory(err);
         }
@@ -381,20 +355,20 @@ static int make_document(const json_t *config, const struct boxlet_box_options *
                          struct spec *spec, struct error *err)
 {
         cleanup_json json_t *process = NULL;
-        cleanup_json json_t *mounts = json_array();
+        cleanup_json json_t *mounts = profile_mounts(o->support_docker != 0);
         if (mounts == NULL)
                 return out_of_memory(err);
         int r = resolve_process(config, o, hostname, &process, err);
         if (r == 0)
                 r = resolve_mounts(o, mounts, err);
         if (r == 0)
-                r = resolve_volumes(config, mounts, spec->volumes, err);
+                r = resolve_volumes(config, o, mounts, spec->volumes, err);
         if (r < 0)
                 return r;
         spec->document =
             json_pack("{s:s, s:O, s:{s:s, s:b}, s:s, s:O, s:o}", "ociVersion", "1.0.2", "process", process,
                       "root", "path", "rootfs", "readonly", o->read_only != 0, "hostname", hostname, "mounts",
-                      mounts, "linux", linux_part());
+                      mounts, "linux", profile_linux(o->support_docker != 0));
         if (spec->document == NULL)
                 return out_of_memory(err);
         if (o->init &&

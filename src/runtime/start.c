@@ -16,6 +16,7 @@
 #include "runtime/engine.h"
 #include "runtime/life.h"
 #include "runtime/process.h"
+#include "runtime/profile.h"
 #include "runtime/publish.h"
 
 #include <errno.h>
@@ -58,6 +59,8 @@ static bool has_network(const json_t *config)
 static int find_programs(struct boxlet *b, struct start *s, struct error *err)
 {
         const char *kernel = json_string_value(json_object_get(s->config, "kernel"));
+        const struct profile *profile =
+            profile_get(json_is_true(json_object_get(s->config, "support_docker")));
         int r = places_find(&b->places, PLACE_MONITOR, &s->monitor, err);
         if (r == 0)
                 r = places_find(&b->places, PLACE_VMM, &s->vmm, err);
@@ -68,7 +71,8 @@ static int find_programs(struct boxlet *b, struct start *s, struct error *err)
         if (r == 0 && has_network(s->config))
                 r = places_find(&b->places, PLACE_PASST, &s->passt, err);
         if (r == 0)
-                r = places_find_kernel(&b->places, kernel, "lean", &s->kernel, err);
+                r = places_find_kernel(&b->places, kernel, profile->kernel_flavour, profile->kernel_remedy,
+                                       &s->kernel, err);
         return r;
 }
 

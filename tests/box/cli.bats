@@ -74,8 +74,7 @@ misuse() {
 
 @test "what docker has and boxlet has not is refused by name" {
         misuse 125 "run: -P is not supported: name each port with -p" 'boxlet run --help' -- run -P image
-        misuse 125 "run: --privileged is not supported: use --cap-add for what the box needs" 'boxlet run --help' \
-                -- run --privileged image
+        misuse 125 "run: --userns is not supported: a box is a machine of its own" 'boxlet run --help' -- run --userns host image
         misuse 125 "run: --gpus is not supported: a box sees no device of the host" 'boxlet run --help' -- run --gpus all image
         misuse 125 "run: --network host is not supported: use default or none" 'boxlet run --help' -- run --network host image
         misuse 2 "'build' is not supported: build the image elsewhere, then 'boxlet load' or 'boxlet import'" '' -- build .

@@ -93,6 +93,26 @@ static void rules_of_the_plan_count_from_the_last(void **state)
         assert_int_equal(run(code, n, CHAR, READ | WRITE, 10, 229), 1);
 }
 
+/* The kernel's verifier refuses what cannot be reached. */
+static void nothing_stands_behind_a_rule_for_everything(void **state)
+{
+        (void)state;
+        static struct bpf_insn code[DEVICE_FILTER_MAX];
+        static struct container_plan plan;
+        static const struct device_rule rules[] = {
+            {false, 'b', 254, -1, false, true, false},
+            {true, 'a', -1, -1, true, true, true},
+        };
+        for (size_t i = 0; i < 2; i++)
+                assert_int_equal(resources_add_rule(&plan.resources, &rules[i]), 0);
+        int n = device_filter_compile(&plan, code, DEVICE_FILTER_MAX);
+        assert_true(n > 2);
+        assert_int_equal(run(code, n, BLOCK, READ | WRITE | MKNOD, 254, 0), 1);
+        assert_int_equal(run(code, n, CHAR, READ | WRITE, 10, 229), 1);
+        assert_int_equal(code[n - 1].code, BPF_JMP | BPF_EXIT);
+        assert_int_equal(code[n - 2].imm, 1);
+}
+
 static void as_many_rules_as_there_may_be_fit(void **state)
 {
         (void)state;
@@ -109,6 +129,7 @@ static void as_many_rules_as_there_may_be_fit(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(usual_devices_and_no_others),
     cmocka_unit_test(rules_of_the_plan_count_from_the_last),
+    cmocka_unit_test(nothing_stands_behind_a_rule_for_everything),
     cmocka_unit_test(as_many_rules_as_there_may_be_fit),
 };
 

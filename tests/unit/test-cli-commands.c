@@ -93,8 +93,8 @@ static void misuse_has_one_line_and_a_hint(void **state)
              "boxlet: run: -P is not supported: name each port with -p\nsee 'boxlet run --help'\n"},
             {"run --network host a", 125,
              "boxlet: run: --network host is not supported: use default or none\nsee 'boxlet run --help'\n"},
-            {"run --privileged a", 125,
-             "boxlet: run: --privileged is not supported: use --cap-add for what the box needs\nsee 'boxlet "
+            {"run --userns host a", 125,
+             "boxlet: run: --userns is not supported: a box is a machine of its own\nsee 'boxlet "
              "run --help'\n"},
             {"run --cpus 1.5 a", 125,
              "boxlet: run: invalid value '1.5' for --cpus: not a whole number\nsee 'boxlet run --help'\n"},

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two profiles. The default one never depends on whether the docker kernel is installed: its document is
+ * the same to the byte (tests/unit/test-spec.c holds it).
+ *
+ * The docker one is for a machine that is the engine's own. It takes nothing away that dockerd, runc or a
+ * container started with --privileged may need; what keeps such a box from its host is the virtual machine
+ * alone. What it adds beside permissions:
+ * - cgroup without "ro" asks the agent for delegation: init and execs in leaves, controllers enabled.
+ * - mounts of the root are shared, as a systemd machine has them, so that bind-propagation works inside.
+ * - /run is in memory and begins as the image has it: a pid file of the last run must not name a process of
+ *   this one.
+ */
+#include "runtime/profile.h"
+
+#include "runtime/words.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define DOCKER_MEMORY_MIN (256ULL << 20)
+#define RUN_FOLDER        "/run"
+#define DOCKER_DISK_MIN   (1ULL << 30)
+
+static const char *const default_rlimits[] = {"nofile=1024:524288" /* what a service has on Debian 12 */,
+                                              NULL};
+/* dockerd's unit file asks for no limits at all; the kernel allows 2^20 descriptors at most (fs.nr_open) */
+static const char *const docker_rlimits[] = {"nofile=1048576:1048576", "nproc=-1:-1", "core=-1:-1", NULL};
+static const char *const no_paths[] = {NULL};
+static const char *const docker_paths[] = {"/var/lib/docker", NULL};
+
+const struct profile *profile_get(bool support_docker)
+{
+        static const struct profile profiles[] = {
+            {"lean", "make kernel", 512ULL << 20, WORDS_DEFAULT_CAPABILITIES, default_rlimits, no_paths},
+            {"docker", "make kernel-docker", 2ULL << 30, WORDS_ALL_CAPABILITIES, docker_rlimits,
+             docker_paths},
+        };
+        return &profiles[support_docker];
+}
+
+/* Whether a mount on `path` would hide `below`: the path itself or a folder above it. */
+static bool hides(const char *path, size_t size, const char *below)
+{
+        while (size > 1 && path[size - 1] == '/')
+                size--;
+        if (size == 1)
+                return true;
+        return strncmp(path, below, size) == 0 && (below[size] == '\0' || below[size] == '/');
+}
+
+static int check_tmpfs(const char *const *tmpfs, struct error *err)
+{
+        static const char *const needed[] = {"/var/lib/docker", "/sys/fs/cgroup", "/proc/sys", "/dev/pts"};
+        for (; tmpfs != NULL && *tmpfs != NULL; tmpfs++) {
+                size_t size = strcspn(*tmpfs, ":");
+                for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+                        if (hides(*tmpfs, size, needed[i]))
+                                return error_set(
+                                    err, -EINVAL,
+                                    "create box: --support-docker and --tmpfs %s contradict each "
+                                    "other: it would hide %s, which the engine needs",
+                                    *tmpfs, needed[i]);
+                }
+        }
+        return 0;
+}
+
+int profile_check(const struct boxlet_box_options *o, struct error *err)
+{
+        if (!o->support_docker)
+                return 0;
+        if (o->cap_drop != NULL && o->cap_drop[0] != NULL)
+                return error_set(
+                    err, -EINVAL,
+                    "create box: --support-docker and --cap-drop contradict each other: the engine "
+                    "needs every capability");
+        if (o->read_only)
+                return error_set(
+                    err, -EINVAL,
+                    "create box: --support-docker and --read-only contradict each other: the engine "
+                    "writes to its root");
+        if (o->memory_bytes != 0 && o->memory_bytes < DOCKER_MEMORY_MIN)
+                return error_set(err, -EINVAL,
+                                 "create box: --support-docker needs at least %llu MiB of memory",
+                                 DOCKER_MEMORY_MIN >> 20);
+        if (o->disk_bytes != 0 && o->disk_bytes < DOCKER_DISK_MIN)
+                return error_set(err, -EINVAL,
+                                 "create box: --support-docker needs a disk of at least %llu GiB",
+                                 DOCKER_DISK_MIN >> 30);
+        return check_tmpfs(o->tmpfs, err);
+}
+
+/* Docker's mounts, in docker's order. docker_options NULL: as for the default; options NULL: not in the
+ * default. */
+static const struct {
+        const char *destination, *type, *source, *options, *docker_options;
+} mounts[] = {
+    {"/proc", "proc", "proc", "nosuid,noexec,nodev", NULL},
+    {"/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k", NULL},
+    {"/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5", NULL},
+    {"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro", "nosuid,noexec,nodev"},
+    {"/sys/fs/cgroup", "cgroup", "cgroup", "ro,nosuid,noexec,nodev", "nosuid,noexec,nodev"},
+    {"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev", NULL},
+    {"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=67108864", NULL},
+    {RUN_FOLDER, "tmpfs", "tmpfs", NULL, "nosuid,nodev,tmpcopyup"},
+};
+
+static json_t *split_options(const char *text)
+{
+        json_t *array = json_array();
+        while (array != NULL && text[0] != '\0') {
+                size_t size = strcspn(text, ",");
+                if (json_array_append_new(array, json_stringn(text, size)) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+                text += size + (text[size] == ',');
+        }
+        return array;
+}
+
+json_t *profile_mounts(bool support_docker)
+{
+        json_t *array = json_array();
+        for (size_t i = 0; array != NULL && i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+                bool other = support_docker && mounts[i].docker_options != NULL;
+                if (!other && mounts[i].options == NULL)
+                        continue;
+                json_t *mount =
+                    json_pack("{s:s, s:s, s:s, s:o}", "destination", mounts[i].destination, "type",
+                              mounts[i].type, "source", mounts[i].source, "options",
+                              split_options(other ? mounts[i].docker_options : mounts[i].options));
+                if (json_array_append_new(array, mount) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
+}
+
+int profile_uncover(json_t *array, const char *volume)
+{
+        size_t i;
+        json_t *mount;
+        size_t skip = strncmp(volume, "/var/run", 8) == 0 ? 4 : 0; /* a link to it, as a rule */
+        if (!hides(RUN_FOLDER, strlen(RUN_FOLDER), volume + skip))
+                return 0;
+        json_array_foreach (array, i, mount) {
+                const json_t *options = json_object_get(mount, "options");
+                const char *last = json_string_value(json_array_get(options, json_array_size(options) - 1));
+                if (strcmp(json_string_value(json_object_get(mount, "destination")), RUN_FOLDER) == 0 &&
+                    last != NULL && strcmp(last, "tmpcopyup") == 0) /* a client's has no such word */
+                        return json_array_remove(array, i);
+        }
+        return 0;
+}
+
+static json_t *default_linux(void)
+{
+        return json_pack("{s:[{s:s},{s:s},{s:s},{s:s},{s:s}], s:[s,s,s,s,s,s,s,s,s,s,s], s:[s,s,s,s,s]}",
+                         "namespaces", "type", "pid", "type", "mount", "type", "ipc", "type", "uts", "type",
+                         "cgroup", "maskedPaths", "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys",
+                         "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                         "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap", "readonlyPaths",
+                         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger");
+}
+
+/* Beside the usual ones. The box's own disks are left out: nobody needs them, and they are mounted. */
+static json_t *docker_devices(void)
+{
+        static const struct {
+                const char *path, *type;
+                int major, minor, mode;
+        } devices[] = {
+            {"/dev/fuse", "c", 10, 229, 0666}, {"/dev/net/tun", "c", 10, 200, 0666},
+            {"/dev/kmsg", "c", 1, 11, 0600},   {"/dev/loop-control", "c", 10, 237, 0600},
+            {"/dev/loop0", "b", 7, 0, 0600},   {"/dev/loop1", "b", 7, 1, 0600},
+            {"/dev/loop2", "b", 7, 2, 0600},   {"/dev/loop3", "b", 7, 3, 0600},
+        };
+        json_t *array = json_array();
+        for (size_t i = 0; array != NULL && i < sizeof(devices) / sizeof(devices[0]); i++) {
+                json_t *device = json_pack("{s:s, s:s, s:i, s:i, s:i}", "path", devices[i].path, "type",
+                                           devices[i].type, "major", devices[i].major, "minor",
+                                           devices[i].minor, "fileMode", devices[i].mode);
+                if (json_array_append_new(array, device) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
+}
+
+/* IP forwarding is dockerd's to switch on. Each container costs a session keyring or two, and inotify
+ * instances by the dozen. */
+static json_t *docker_linux(void)
+{
+        return json_pack("{s:[{s:s},{s:s},{s:s},{s:s},{s:s}], s:o, s:{s:s,s:s,s:s}, s:{s:[{s:b,s:s}]}, s:s}",
+                         "namespaces", "type", "pid", "type", "mount", "type", "ipc", "type", "uts", "type",
+                         "cgroup", "devices", docker_devices(), "sysctl", "kernel.keys.root_maxkeys",
+                         "1000000", "kernel.keys.root_maxbytes", "25000000", "fs.inotify.max_user_instances",
+                         "8192", "resources", "devices", "allow", 1, "access", "rwm", "rootfsPropagation",
+                         "rshared");
+}
+
+json_t *profile_linux(bool support_docker)
+{
+        return support_docker ? docker_linux() : default_linux();
+}
