@@ -254,14 +254,19 @@ void queue_untake(struct queue *q)
         q->next_available--;
 }
 
-void queue_put(struct queue *q, const struct chain *chain, uint32_t written)
+void queue_put_head(struct queue *q, uint16_t head, uint32_t written)
 {
         if (!q->started)
                 return;
         unsigned slot = q->next_used & (q->size - 1U);
-        uint32_t entry[2] = {chain->head, written};
+        uint32_t entry[2] = {head, written};
         memcpy(q->used + 4 + 8 * (size_t)slot, entry, sizeof(entry));
         q->next_used++;
+}
+
+void queue_put(struct queue *q, const struct chain *chain, uint32_t written)
+{
+        queue_put_head(q, chain->head, written);
 }
 
 /* Does the driver want to hear that idx went from before to now? Section 2.7.10. */

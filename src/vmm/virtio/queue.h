@@ -87,6 +87,9 @@ void queue_untake(struct queue *q);
 /* Gives a chain back, of whose in-segments the first `written` bytes were filled. Seen at queue_publish(). */
 void queue_put(struct queue *q, const struct chain *chain, uint32_t written);
 
+/* The same for a chain that was taken a while ago, of which only the head was kept. */
+void queue_put_head(struct queue *q, uint16_t head, uint32_t written);
+
 /* Shows the driver what was put, and notifies it if it wants to know. */
 void queue_publish(struct queue *q);
 
