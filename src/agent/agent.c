@@ -12,6 +12,7 @@
  */
 #include "agent/agent.h"
 
+#include "agent/boot.h"
 #include "agent/cgroup.h"
 #include "agent/control.h"
 #include "agent/job.h"
@@ -132,6 +133,7 @@ void agent_stop(struct agent *agent, bool tell_halted)
         if (agent->stopping)
                 return;
         agent->stopping = true;
+        boot_end(agent); /* it has files open on the disk */
         agent->tell_halted = tell_halted;
         if (agent->box_fd < 0) {
                 finish(agent);
@@ -158,7 +160,7 @@ static int begin(struct agent *agent, struct error *err)
         agent->own_pid_namespace_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
         if (agent->own_pid_namespace_fd < 0)
                 return error_errno(err, -errno, "open the own pid namespace");
-        r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);
+        r = agent->booted ? cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err) : 0;
         if (r < 0)
                 return r;
         r = loop_add_signal(agent->loop, SIGCHLD, on_children, agent, &agent->child_source);
@@ -172,6 +174,7 @@ static int begin(struct agent *agent, struct error *err)
 
 static void done(struct agent *agent)
 {
+        boot_end(agent);
         job_free_all(agent);
         leaf_free_all(agent);
         channel_free(agent->control);

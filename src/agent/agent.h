@@ -19,6 +19,7 @@ struct agent_setup {
         const char *cgroup_folder; /* where cgroup v2 is mounted */
 };
 
+struct boot;
 struct job;
 struct leaf;
 
@@ -28,9 +29,10 @@ struct agent {
         struct loop *loop;
         struct channel *control;
         struct source *listen_source, *child_source;
-        int cgroup_root_fd;
+        struct boot *boot;  /* the boot request in work */
+        int cgroup_root_fd; /* -1 until the boot request has come */
         int own_pid_namespace_fd;
-        bool booted;
+        bool booted;        /* the container's root is there */
         bool readonly_root; /* by the boot document */
         bool has_disk;      /* the upper layer lies on a disk, which must be left clean */
 
@@ -38,6 +40,7 @@ struct agent {
         size_t job_count;
         struct leaf *leaves; /* cgroups of execs that wait to be empty */
         struct job *init;    /* the container's; NULL before start */
+        struct job *waiting; /* asked for init before the machine was set up */
         struct container_plan *container;
         int box_fd; /* cgroup */
         uint64_t next_exec;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The boot request, step by step: what needs randomness or the time comes after both are set.
+ * The boot request. What needs randomness or the time comes after both are set; then the container's root is
+ * mounted by a process of its own, while the other steps are done here: a disk may be slow, and filling a
+ * volume takes as long as there is to copy.
  */
 #include "agent/boot.h"
 
 #include "agent/boot_plan.h"
 #include "agent/cgroup.h"
+#include "agent/control.h"
+#include "agent/job.h"
 #include "agent/network.h"
 #include "agent/rootfs.h"
+#include "agent/worker.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -18,11 +23,18 @@
 #include <limits.h>
 #include <linux/random.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
+
+struct boot {
+        struct agent *agent;
+        struct boot_plan *plan;
+        struct worker *root;
+};
 
 static int set_clock(const struct boot_plan *plan, struct error *err)
 {
@@ -94,33 +106,83 @@ static int write_files(const struct boot_plan *plan, const char *run_folder, str
         return r < 0 ? error_errno(err, r, "write the files for /etc") : 0;
 }
 
-int boot_carry_out(struct agent *agent, const json_t *request, struct error *err)
+static int mount_root(void *data, struct error *err)
 {
-        struct boot_plan *plan;
-        const char *run_folder = agent->setup->run_folder;
+        struct boot *boot = data;
+        return rootfs_mount(boot->plan, boot->agent->setup->run_folder, err);
+}
+
+static void root_mounted(void *data, const struct error *err)
+{
+        struct boot *boot = data;
+        struct agent *agent = boot->agent;
+        agent->booted = err->code == 0;
+        boot_end(agent);
+        control_booted(agent, err, "root");
         if (agent->booted)
-                return error_set(err, -EALREADY, "boot: this was done before");
-        int r = boot_plan_parse(request, &plan, err);
-        if (r < 0)
-                return r;
-        r = set_clock(plan, err);
+                job_start_waiting(agent);
+}
+
+static const struct worker_ops root_ops = {mount_root, root_mounted};
+
+static int set_up_machine(const struct boot_plan *plan, struct error *err)
+{
+        int r = set_clock(plan, err);
         if (r == 0)
                 r = add_entropy(plan, err);
         if (r == 0)
                 r = set_hostname(plan, err);
         if (r == 0)
                 r = set_sysctls(plan, err);
-        if (r == 0)
-                r = network_set_up(plan, err);
-        if (r == 0)
-                r = write_files(plan, run_folder, err);
-        if (r == 0)
-                r = rootfs_mount(plan, run_folder, err);
-        if (r == 0) {
-                agent->readonly_root = plan->readonly;
-                agent->has_disk = plan->upper != NULL;
-                agent->booted = true;
-        }
-        boot_plan_free(plan);
         return r;
+}
+
+static int carry_out(struct boot *boot, const char **ret_stage, struct error *err)
+{
+        struct agent *agent = boot->agent;
+        int r = set_up_machine(boot->plan, err);
+        if (r < 0)
+                return r;
+        agent->readonly_root = boot->plan->readonly;
+        agent->has_disk = boot->plan->upper != NULL;
+        r = worker_start(agent->loop, &root_ops, boot, &boot->root, err);
+        if (r == 0)
+                r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);
+        if (r < 0)
+                return r;
+        *ret_stage = "network";
+        r = network_set_up(boot->plan, err);
+        *ret_stage = r < 0 ? "network" : "agent";
+        return r == 0 ? write_files(boot->plan, agent->setup->run_folder, err) : r;
+}
+
+int boot_begin(struct agent *agent, const json_t *request, const char **ret_stage, struct error *err)
+{
+        *ret_stage = "agent";
+        if (agent->booted || agent->boot != NULL || agent->cgroup_root_fd >= 0)
+                return error_set(err, -EALREADY, "boot: this was done before");
+        struct boot *boot = calloc(1, sizeof(*boot));
+        if (boot == NULL)
+                return error_errno(err, -ENOMEM, "boot");
+        boot->agent = agent;
+        agent->boot = boot;
+        int r = boot_plan_parse(request, &boot->plan, err);
+        if (r == 0)
+                r = carry_out(boot, ret_stage, err);
+        if (r < 0)
+                boot_end(agent);
+        else
+                job_start_waiting(agent); /* as far as it can go without the root */
+        return r;
+}
+
+void boot_end(struct agent *agent)
+{
+        struct boot *boot = agent->boot;
+        agent->boot = NULL;
+        if (boot == NULL)
+                return;
+        worker_free(boot->root);
+        boot_plan_free(boot->plan);
+        free(boot);
 }

@@ -25,15 +25,37 @@
 /* How long the host may take to close the connection after the last word; then the machine goes anyway. */
 #define LAST_WORD_MS 500
 
+static void refuse(struct agent *agent, const struct error *err, const char *stage)
+{
+        log_error("%s", err->text);
+        if (agent->control != NULL)
+                (void)channel_send_error_at(agent->control, err, stage);
+}
+
+/* The request is answered here or, when all of it is done, by control_booted(). */
 static int boot(struct agent *agent, const json_t *request, json_t **ret_reply, struct error *err)
 {
-        struct utsname names;
-        int r = boot_carry_out(agent, request, err);
-        if (r < 0)
-                return r;
-        (void)uname(&names); /* its only failure is a bad address */
-        *ret_reply = json_pack("{s:s, s:s}", "kernel", names.release, "agent", AGENT_VERSION);
+        const char *stage;
+        (void)ret_reply;
+        if (boot_begin(agent, request, &stage, err) < 0)
+                refuse(agent, err, stage);
         return 0;
+}
+
+void control_booted(struct agent *agent, const struct error *err, const char *stage)
+{
+        struct utsname names;
+        if (err->code != 0) {
+                refuse(agent, err, stage);
+                return;
+        }
+        (void)uname(&names); /* its only failure is a bad address */
+        cleanup_json json_t *reply =
+            json_pack("{s:s, s:s}", "kernel", names.release, "agent", AGENT_VERSION);
+        if (agent->control == NULL)
+                return; /* its end has ended the box */
+        if (reply == NULL || channel_send_json(agent->control, FRAME_REPLY, reply) < 0)
+                log_error("reply to 'boot': out of memory");
 }
 
 static int shutdown_machine(struct agent *agent, const json_t *request, json_t **ret_reply, struct error *err)
@@ -100,7 +122,7 @@ static const struct {
         int (*carry_out)(struct agent *agent, const json_t *request, json_t **ret_reply, struct error *err);
         bool replies;
 } operations[] = {
-    {"boot", boot, true},
+    {"boot", boot, false},
     {"shutdown", shutdown_machine, false},
     {"ping", ping, true},
     {"stats", stats, true},

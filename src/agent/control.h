@@ -10,4 +10,7 @@ int control_begin(struct agent *agent, struct error *err);
 /* Says that all is written and unmounted; the loop is quit when the host has heard it. */
 void control_halted(struct agent *agent);
 
+/* Answers the boot request: err->code is 0, or says what failed and stage where. */
+void control_booted(struct agent *agent, const struct error *err, const char *stage);
+
 #endif

@@ -3,7 +3,9 @@
  * Work connections and the processes they ask for.
  *
  *     ASKING -> LAUNCHING     [start_or_exec]   a good request; the child is forked
- *     ASKING -> OVER          [refuse]          a bad one: ERROR
+ *     ASKING -> WAITING       [start]           for init, and the machine is still being set up
+ *     WAITING -> LAUNCHING    [job_start_waiting]
+ *     ASKING, WAITING -> OVER [refuse]          a bad one: ERROR
  *     LAUNCHING -> RUNNING    [launched]        exec(2) succeeded: REPLY
  *     LAUNCHING -> OVER       [launched]        it did not, and the child is reaped: ERROR
  *     RUNNING -> OVER         [job_progress]    reaped, and what it had written is sent: EXIT
@@ -48,8 +50,12 @@ static void job_free(struct job *job)
         }
         if (agent->init == job)
                 return; /* execs look at it for ever: it goes with the agent */
+        if (agent->waiting == job)
+                agent->waiting = NULL;
         job_streams_done(job);
         channel_free(job->channel);
+        json_decref(job->request);
+        close_fd(&job->leaf_fd);
         source_free(job->status_source);
         source_free(job->timer);
         close_fd(&job->status_fd);
@@ -151,7 +157,7 @@ void job_disconnected(struct job *job)
         job->channel = NULL;
         if ((job->state == JOB_LAUNCHING || job->state == JOB_RUNNING) && !job->is_init && !job->detached)
                 job_kill(job);
-        if (job->state == JOB_ASKING) {
+        if (job->state == JOB_ASKING || job->state == JOB_WAITING) {
                 job->state = JOB_OVER;
         } else if (job->state == JOB_RUNNING) {
                 job_outputs_resume(job); /* to nowhere, so that what goes on does not block */
@@ -321,31 +327,88 @@ static int make_box(struct agent *agent, int *ret_leaf_fd, struct error *err)
         return *ret_leaf_fd < 0 ? error_errno(err, -errno, "open the cgroup for init") : 0;
 }
 
-static int start(struct job *job, const json_t *request, struct error *err)
+/* A request that came to nothing. To be the last thing a callback does with the job. */
+static void refuse(struct job *job, const struct error *refusal)
+{
+        send_failure(job, refusal, false);
+        over(job);
+}
+
+static void forget_container(struct agent *agent)
+{
+        container_plan_free(agent->container);
+        agent->container = NULL;
+        close_fd(&agent->box_fd);
+}
+
+/* What needs cgroups only. */
+static int prepare_start(struct job *job, struct error *err)
 {
         struct agent *agent = job->agent;
-        cleanup_fd int leaf_fd = -1;
-        if (!agent->booted)
-                return error_set(err, -EAGAIN, "start: the guest is not set up yet");
-        if (agent->container != NULL)
-                return error_set(err, -EALREADY, "start: the container was started before");
+        cleanup_json json_t *request = job->request;
+        job->request = NULL;
         int r = spec_parse(json_object_get(request, "spec"), &agent->container, err);
         if (r < 0)
                 return r;
         agent->container->readonly_root = agent->container->readonly_root || agent->readonly_root;
+        r = make_box(agent, &job->leaf_fd, err);
+        if (r < 0)
+                forget_container(agent);
+        return r;
+}
+
+/* What needs the root. */
+static int launch_init(struct job *job, struct error *err)
+{
+        struct agent *agent = job->agent;
+        cleanup_fd int leaf_fd = take_fd(&job->leaf_fd);
         job->is_init = true;
-        r = make_box(agent, &leaf_fd, err);
-        if (r == 0)
-                r = launch_job(job, &agent->container->task, leaf_fd, err);
+        int r = launch_job(job, &agent->container->task, leaf_fd, err);
         if (r == 0) {
                 agent->init = job;
-                return 0;
+        } else {
+                job->is_init = false;
+                forget_container(agent);
         }
-        job->is_init = false;
-        container_plan_free(agent->container);
-        agent->container = NULL;
-        close_fd(&agent->box_fd);
         return r;
+}
+
+static int start_as_far_as_possible(struct job *job, struct error *err)
+{
+        struct agent *agent = job->agent;
+        int r = job->request != NULL && agent->cgroup_root_fd >= 0 ? prepare_start(job, err) : 0;
+        if (r == 0 && agent->booted)
+                r = launch_init(job, err);
+        return r;
+}
+
+static int start(struct job *job, json_t *request, struct error *err)
+{
+        struct agent *agent = job->agent;
+        if (agent->container != NULL || agent->waiting != NULL)
+                return error_set(err, -EALREADY, "start: the container was started before");
+        job->request = json_incref(request);
+        int r = start_as_far_as_possible(job, err);
+        if (r == 0 && !agent->booted) {
+                job->state = JOB_WAITING;
+                agent->waiting = job;
+                channel_pause(job->channel, true); /* what follows is for what will run */
+        }
+        return r;
+}
+
+void job_start_waiting(struct agent *agent)
+{
+        struct job *job = agent->waiting;
+        struct error refusal = ERROR_INIT;
+        if (job == NULL || agent->stopping)
+                return;
+        if (agent->booted)
+                agent->waiting = NULL;
+        if (start_as_far_as_possible(job, &refusal) < 0) {
+                agent->waiting = NULL;
+                refuse(job, &refusal);
+        }
 }
 
 static int exec(struct job *job, const json_t *request, struct error *err)
@@ -487,6 +550,7 @@ int job_new(struct agent *agent, int fd)
                 return -ENOMEM;
         *job = (struct job){.agent = agent,
                             .connection_fd = fd,
+                            .leaf_fd = -1,
                             .pidfd = -1,
                             .status_fd = -1,
                             .cgroup_fd = -1,

@@ -15,7 +15,7 @@ struct output {
         int64_t left; /* bytes still to be passed on once the process has ended; -1: no bound yet */
 };
 
-enum job_state { JOB_ASKING, JOB_LAUNCHING, JOB_RUNNING, JOB_OVER };
+enum job_state { JOB_ASKING, JOB_WAITING, JOB_LAUNCHING, JOB_RUNNING, JOB_OVER };
 
 /*
  * One work connection and its process; see job.c for the states. Lives until both are gone.
@@ -26,6 +26,9 @@ struct job {
         enum job_state state;
         struct channel *channel; /* NULL once the host has left */
         int connection_fd; /* the channel's; a number to watch for its end while the channel is paused */
+
+        json_t *request; /* a start that waits for the machine; NULL when it waits for the root only */
+        int leaf_fd;     /* for launch(), while waiting */
 
         bool is_init, detached, terminal, with_stdin;
         pid_t pid, inner_pid; /* inner: in the container */
@@ -55,6 +58,9 @@ int job_new(struct agent *agent, int fd);
 
 /* A child of the agent was reaped. Unknown ones are orphans: nothing is left to do. */
 void job_reaped(struct agent *agent, pid_t pid, int status);
+
+/* The machine, or its root, is set up: takes a start that waits for it as far as it goes now. */
+void job_start_waiting(struct agent *agent);
 
 /* Ends every process of the job. */
 void job_kill(struct job *job);

@@ -5,7 +5,7 @@
  *     PREPARING -> BOOTING   [prepare]        boxlet-vmm (and passt) were started
  *     BOOTING   -> BOOTED    [guest_booted]   the agent has carried out the boot request
  *     BOOTED    -> ASKED     [try_start]      init is wanted: at once, or with --hold when a client says so
- *     ASKED     -> RUNNING   [init_started]
+ *     ASKED     -> RUNNING   [init_started]   (or BOOTING -> RUNNING: its answer may overtake the agent's)
  *     any of these -> HALTING [power_off]     the agent unmounts; only if it can and the disk is to be kept
  *     any of these -> KILLING [kill_machine]
  *     PREPARING, HALTING, KILLING -> DOWN [conclude] nothing runs; state.json is final; the lock is free
@@ -22,6 +22,8 @@
  * 2. A machine that ended without an outcome is judged only after both connections to the agent have been
  * read to their end: an EXIT may lie in them.
  * 3. After the lock was given up nothing in the box's folder is touched.
+ * 4. The request for init is sent once (asked), as soon as the agent is there and init is wanted: the agent
+ * keeps it until the machine is set up, and does beforehand what it can.
  */
 #include "monitor/box.h"
 
@@ -79,7 +81,7 @@ struct box {
         struct state state;
         enum life life;
         bool settled; /* the outcome is decided */
-        bool hold, log_failed, draining, impatient;
+        bool hold, asked, log_failed, draining, impatient;
         enum stop_step stop_step;
         struct clients *clients;
         struct console *console;
@@ -304,9 +306,10 @@ static void init_started(struct init *init, int64_t pid, void *data)
 {
         struct box *b = data;
         (void)init;
-        if (b->life != LIFE_ASKED)
+        if (b->life < LIFE_BOOTING || b->life > LIFE_ASKED)
                 return;
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
+        b->booted = true;
         b->life = LIFE_RUNNING;
         b->state.phase = STATE_RUNNING;
         b->state.pid = pid;
@@ -370,13 +373,10 @@ static void init_gone(struct init *init, const struct error *err, void *data)
 static const struct init_ops init_ops = {init_started, init_failed,  init_output,
                                          init_exited,  init_drained, init_gone};
 
-static void try_start(struct box *b)
+static void ask_for_init(struct box *b)
 {
         struct error err = ERROR_INIT;
-        if (b->life != LIFE_BOOTED || b->hold)
-                return;
-        b->life = LIFE_ASKED;
-        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
+        b->asked = true;
         cleanup_json json_t *request = request_start(&b->config, b->rows, b->columns);
         if (request == NULL)
                 (void)error_set(&err, -ENOMEM, "start init: out of memory");
@@ -384,6 +384,19 @@ static void try_start(struct box *b)
                 (void)init_new(b->loop, b->plan.box_fd, request, &init_ops, b, &b->init, &err);
         if (err.code != 0)
                 settle_failed(b, "container", EXIT_BOX_FAILED, &err);
+}
+
+static void try_start(struct box *b)
+{
+        bool there = b->life == LIFE_BOOTED || (b->life == LIFE_BOOTING && b->guest != NULL);
+        if (!there || b->hold)
+                return;
+        if (!b->asked)
+                ask_for_init(b);
+        if (b->life != LIFE_BOOTED)
+                return;
+        b->life = LIFE_ASKED;
+        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
 }
 
 /* ---- the agent ---- */
@@ -442,7 +455,9 @@ static void boot(struct box *b, int fd)
         if (r < 0) {
                 (void)error_errno(&err, r, "talk to the guest's agent");
                 settle_failed(b, "agent", EXIT_BOX_FAILED, &err);
+                return;
         }
+        try_start(b);
 }
 
 /* ---- the machine ---- */

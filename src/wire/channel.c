@@ -280,13 +280,19 @@ int channel_send_json(struct channel *c, enum frame_type type, const json_t *jso
         return channel_send(c, type, text, size);
 }
 
+int channel_send_error_at(struct channel *c, const struct error *err, const char *stage)
+{
+        cleanup_json json_t *json = json_pack("{s:i, s:s%, s:s*}", "errno", -err->code, "message", err->text,
+                                              strlen(err->text), "stage", stage);
+        if (json == NULL) /* not UTF-8: say at least what kind of failure it was */
+                json = json_pack("{s:i, s:s, s:s*}", "errno", -err->code, "message", strerror(-err->code),
+                                 "stage", stage);
+        return json == NULL ? -ENOMEM : channel_send_json(c, FRAME_ERROR, json);
+}
+
 int channel_send_error(struct channel *c, const struct error *err)
 {
-        cleanup_json json_t *json =
-            json_pack("{s:i, s:s%}", "errno", -err->code, "message", err->text, strlen(err->text));
-        if (json == NULL) /* not UTF-8: say at least what kind of failure it was */
-                json = json_pack("{s:i, s:s}", "errno", -err->code, "message", strerror(-err->code));
-        return json == NULL ? -ENOMEM : channel_send_json(c, FRAME_ERROR, json);
+        return channel_send_error_at(c, err, NULL);
 }
 
 int channel_read_error(const struct frame *frame, struct error *err)

@@ -51,6 +51,9 @@ int channel_send_json(struct channel *channel, enum frame_type type, const json_
 /* Queues FRAME_ERROR {"errno", "message"} from err. */
 int channel_send_error(struct channel *channel, const struct error *err);
 
+/* The same with "stage": in which part of a start it happened (docs/protocol.md, section 5). */
+int channel_send_error_at(struct channel *channel, const struct error *err, const char *stage);
+
 /* Reads a FRAME_ERROR's payload into err (err->code is negative then); returns err->code. */
 int channel_read_error(const struct frame *frame, struct error *err);
 

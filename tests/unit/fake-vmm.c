@@ -29,6 +29,7 @@ struct fake {
         int dial_fd;
         struct source *monitor_source, *vsock_source, *dial_source;
         struct channel *control, *work;
+        bool booted;
         json_t *config, *boot, *start;
         const char *act, *argument; /* of init */
         size_t to_send;             /* bytes that "stream" still has */
@@ -165,11 +166,8 @@ static void act(struct fake *f)
                 (void)raise(SIGKILL);
 }
 
-static int start_init(struct fake *f, const struct frame *frame, struct error *err)
+static void start_init(struct fake *f)
 {
-        int r = json_parse((const char *)frame->payload, frame->size, "request", &f->start, err);
-        if (r < 0)
-                return r;
         const json_t *args =
             json_object_get(json_object_get(json_object_get(f->start, "spec"), "process"), "args");
         f->act = json_string_value(json_array_get(args, 0));
@@ -178,17 +176,24 @@ static int start_init(struct fake *f, const struct frame *frame, struct error *e
                 f->argument = "";
         if (strcmp(f->act, "missing") == 0) {
                 send_error(f, -ENOENT, "execute 'missing': it is not there");
-                return 0;
+                return;
         }
         if (strcmp(f->act, "denied") == 0) {
                 send_error(f, -EACCES, "execute 'denied': permission denied");
-                return 0;
+                return;
         }
         if (is(f, "start-hangs"))
-                return 0;
+                return;
         (void)channel_send(f->work, FRAME_REPLY, "{\"pid\":1}", 9);
         act(f);
-        return 0;
+}
+
+static int take_start(struct fake *f, const struct frame *frame, struct error *err)
+{
+        int r = json_parse((const char *)frame->payload, frame->size, "request", &f->start, err);
+        if (r == 0 && f->booted)
+                start_init(f); /* else when the boot request has been answered */
+        return r;
 }
 
 static void take_signal(struct fake *f, int number)
@@ -209,7 +214,7 @@ static int on_work_frame(struct channel *channel, const struct frame *frame, voi
         int number;
         (void)channel;
         if (frame->type == FRAME_REQUEST)
-                return start_init(f, frame, err);
+                return take_start(f, frame, err);
         if (frame->type == FRAME_SIGNAL && frame_signal_read(frame, &number) == 0)
                 take_signal(f, number);
         if (frame->type == FRAME_RESIZE && strcmp(f->act, "size") == 0 &&
@@ -289,6 +294,9 @@ static int on_control_frame(struct channel *channel, const struct frame *frame, 
                 (void)channel_send_error(channel, &why);
         } else if (!is(f, "boot-hangs")) {
                 (void)channel_send(channel, FRAME_REPLY, "{\"kernel\":\"6.1\",\"agent\":\"0\"}", 28);
+                f->booted = true;
+                if (f->start != NULL)
+                        start_init(f);
         }
         return 0;
 }
