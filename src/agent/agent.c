@@ -94,6 +94,9 @@ void agent_stop_continue(struct agent *agent)
 {
         if (agent->stop_source != NULL && agent->box_fd >= 0 && cgroup_populated(agent->box_fd))
                 return;
+        if (agent->stop_source != NULL && agent->init != NULL && !agent->init->reaped)
+                return; /* a cgroup is empty before its last process is reaped, which is what EXIT waits for
+                         */
         if (agent->stop_source != NULL)
                 finish(agent);
 }

@@ -50,8 +50,7 @@ void control_booted(struct agent *agent, const struct error *err, const char *st
                 return;
         }
         (void)uname(&names); /* its only failure is a bad address */
-        cleanup_json json_t *reply =
-            json_pack("{s:s, s:s}", "kernel", names.release, "agent", AGENT_VERSION);
+        cleanup_json json_t *reply = json_pack("{s:s, s:s}", "kernel", names.release, "agent", AGENT_VERSION);
         if (agent->control == NULL)
                 return; /* its end has ended the box */
         if (reply == NULL || channel_send_json(agent->control, FRAME_REPLY, reply) < 0)

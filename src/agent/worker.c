@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A forked process that does one piece of blocking work (mounting disks, filling volumes) while the agent's
- * loop goes on, on another CPU if there is one. It has no exit signal, so the loop's waitpid(-1) does not meet
- * it; its result comes through a pipe, whose end without a result means that it died.
+ * loop goes on, on another CPU if there is one. It has no exit signal, so the loop's waitpid(-1) does not
+ * meet it; its result comes through a pipe, whose end without a result means that it died.
  */
 #include "agent/worker.h"
 

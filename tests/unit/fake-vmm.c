@@ -5,9 +5,9 @@
  * and the agent behave, the first words of the container's args what init does:
  *
  *     machine: "" | silent | panic | panic-later | reset | engine-died | engine-missing | crash | stubborn |
- * flood agent:   agent-error | agent-gone | boot-hangs | start-hangs | no-halt | garbage init:    exit N |
- * signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing | denied | stream MIB | lost
- * | size | env
+ * flood agent:   agent-error | root-error | agent-gone | boot-hangs | start-hangs | no-halt | garbage init:
+ * exit N | signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing | denied | stream
+ * MIB | lost | size | env
  */
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -288,10 +288,10 @@ static int on_control_frame(struct channel *channel, const struct frame *frame, 
                 return 0;
         }
         f->boot = json_incref(json);
-        if (is(f, "agent-error")) {
+        if (is(f, "agent-error") || is(f, "root-error")) {
                 struct error why = ERROR_INIT;
                 (void)error_set(&why, -EINVAL, "mount '/dev/vda': not a file system");
-                (void)channel_send_error(channel, &why);
+                (void)channel_send_error_at(channel, &why, is(f, "root-error") ? "root" : NULL);
         } else if (!is(f, "boot-hangs")) {
                 (void)channel_send(channel, FRAME_REPLY, "{\"kernel\":\"6.1\",\"agent\":\"0\"}", 28);
                 f->booted = true;

@@ -802,6 +802,7 @@ static void boot_error_is_told(void **state)
 {
         (void)state;
         run_to_failure("agent-error", "[\"wait\"]", "agent", 125, "mount '/dev/vda': not a file system");
+        run_to_failure("root-error", "[\"wait\"]", "root", 125, "mount '/dev/vda': not a file system");
 }
 
 static void lost_agent_is_told(void **state)
