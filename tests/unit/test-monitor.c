@@ -802,6 +802,11 @@ static void boot_error_is_told(void **state)
 {
         (void)state;
         run_to_failure("agent-error", "[\"wait\"]", "agent", 125, "mount '/dev/vda': not a file system");
+}
+
+static void boot_error_names_its_part(void **state)
+{
+        (void)state;
         run_to_failure("root-error", "[\"wait\"]", "root", 125, "mount '/dev/vda': not a file system");
 }
 
@@ -1068,6 +1073,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(agent_that_does_not_start_init_is_told),
     cmocka_unit_test(impossible_exit_is_refused),
     cmocka_unit_test(boot_error_is_told),
+    cmocka_unit_test(boot_error_names_its_part),
     cmocka_unit_test(lost_agent_is_told),
     cmocka_unit_test(lost_init_is_told),
     cmocka_unit_test(garbage_from_the_guest_is_told),
