@@ -256,6 +256,17 @@ static int parse_sysctls(const json_t *request, struct boot_plan *plan, struct e
         return 0;
 }
 
+static int parse_shares(const json_t *request, struct boot_plan *plan, struct error *err)
+{
+        const char *tag;
+        int r = json_get_string_or(request, "shares", NULL, &tag, err);
+        if (r < 0 || tag == NULL)
+                return r;
+        if (tag[0] == '\0' || strlen(tag) > 36) /* virtio 1.2 section 5.11.4 */
+                return error_set(err, -EINVAL, "'shares' is no tag of 1 to 36 bytes");
+        return copy_text(&plan->shares, tag, err);
+}
+
 static int parse_all(const json_t *request, struct boot_plan *plan, struct error *err)
 {
         const char *hostname;
@@ -271,6 +282,8 @@ static int parse_all(const json_t *request, struct boot_plan *plan, struct error
                 r = parse_entropy(request, plan, err);
         if (r == 0)
                 r = parse_root(request, plan, err);
+        if (r == 0)
+                r = parse_shares(request, plan, err);
         if (r == 0)
                 r = parse_network(request, plan, err);
         if (r == 0)
@@ -306,6 +319,7 @@ void boot_plan_free(struct boot_plan *plan)
         free(plan->sysctls);
         free(plan->lower);
         free(plan->upper);
+        free(plan->shares);
         json_free_strings(plan->volumes);
         free(plan->hosts);
         free(plan->resolv_conf);

@@ -34,6 +34,7 @@ struct boot_plan {
         char *upper; /* block device with ext4; NULL: memory */
         bool readonly;
         char **volumes; /* absolute paths */
+        char *shares;   /* tag of the virtio-fs device with the host's folders; NULL: none */
         bool has_network;
         uint8_t mac[6];
         int mtu; /* 0: the default */

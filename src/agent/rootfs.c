@@ -7,6 +7,7 @@
  *     RUN/disk/upper,work  what the box changed
  *     RUN/disk/volumes/X   paths of the image that lie directly on the disk, mounted over the root
  *     RUN/root             all of it together
+ *     RUN/shares/N         what the host shares; a container's mounts bind them (docs/protocol.md, section 3)
  *
  * Overlay options: no metacopy and no index, because the lower file may be written anew between two starts of
  * a box (both keep handles of lower files in the upper layer); redirect_dir, so that folders of the image can
@@ -98,6 +99,14 @@ static int mount_overlay(const char *run_folder, struct error *err)
         return mount_at("overlay", under(run_folder, "root").path, "overlay", 0, data, err);
 }
 
+/* Devices of the host are none here: whatever a share holds, no node in it opens one of this machine's. */
+static int mount_shares(const struct boot_plan *plan, const char *run_folder, struct error *err)
+{
+        if (plan->shares == NULL)
+                return 0;
+        return mount_at(plan->shares, under(run_folder, "shares").path, "virtiofs", MS_NODEV, NULL, err);
+}
+
 int rootfs_mount(const struct boot_plan *plan, const char *run_folder, struct error *err)
 {
         int r = mount_layers(plan, run_folder, err);
@@ -105,6 +114,8 @@ int rootfs_mount(const struct boot_plan *plan, const char *run_folder, struct er
                 r = copy_root_attributes(run_folder, err);
         if (r == 0)
                 r = mount_overlay(run_folder, err);
+        if (r == 0)
+                r = mount_shares(plan, run_folder, err);
         if (r < 0)
                 return r;
         cleanup_fd int root = open(under(run_folder, "root").path, O_PATH | O_DIRECTORY | O_CLOEXEC);

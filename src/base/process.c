@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_FDS_MAX 32
+#define CHILD_FDS_MAX 320 /* a machine with 256 shared folders */
 
 extern char **environ;
 

@@ -7,6 +7,7 @@
 #include "monitor/config.h"
 
 #include "base/cleanup.h"
+#include "monitor/shares.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -126,6 +127,12 @@ static int read_root(struct config *c, struct error *err)
         return r;
 }
 
+static int read_shares(struct config *c, struct error *err)
+{
+        int r = get_array(c->document, "shares", &c->shares, err);
+        return r < 0 ? r : shares_check(c->shares, err);
+}
+
 static int read_container(struct config *c, struct error *err)
 {
         const json_t *o = NULL, *process = NULL;
@@ -219,8 +226,8 @@ static int read_log(struct config *c, struct error *err)
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
         static int (*const parts[])(struct config *,
-                                    struct error *) = {read_identity,  read_programs, read_machine, read_root,
-                                                       read_container, read_network,  read_log};
+                                    struct error *) = {read_identity, read_programs,  read_machine, read_root,
+                                                       read_shares,   read_container, read_network, read_log};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)

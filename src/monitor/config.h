@@ -33,6 +33,7 @@ struct config {
         int64_t stop_signal, stop_timeout_ms;
         bool readonly, stdin_open, terminal, auto_remove;
         const json_t *volumes, *hosts, *sysctl, *spec; /* the first three may be NULL */
+        const json_t *shares;                          /* folders and files of the host; may be NULL */
         bool has_network;
         struct publish *publish;
         size_t publish_count;

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "monitor/shares.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,11 +51,13 @@ enum {
         CHILD_INITRD,
         CHILD_IMAGE,
         CHILD_DISK,
-        CHILD_NET
+        CHILD_NET,
+        CHILD_SHARES = 64 /* and up */
 };
 
 struct files {
         int kernel, initrd, image, disk;
+        struct shares shares;
 };
 
 static void close_files(struct files *f)
@@ -63,6 +66,7 @@ static void close_files(struct files *f)
         close_fd(&f->initrd);
         close_fd(&f->image);
         close_fd(&f->disk);
+        shares_close(&f->shares);
 }
 
 static int open_one(int dir_fd, const char *path, int flags, const char *what, int *ret_fd, struct error *err)
@@ -81,6 +85,8 @@ static int open_files(const struct machine_plan *plan, struct files *f, struct e
                 r = open_one(AT_FDCWD, c->image, O_RDONLY, "root file system", &f->image, err);
         if (r == 0 && c->disk != NULL)
                 r = open_one(plan->box_fd, c->disk, O_RDWR | O_NOFOLLOW, "box disk", &f->disk, err);
+        if (r == 0)
+                r = shares_open(c->shares, &f->shares, err);
         return r;
 }
 
@@ -92,12 +98,12 @@ static json_t *describe(const struct machine_plan *plan)
                 (void)json_array_append_new(disks, json_pack("{s:i, s:b}", "fd", CHILD_DISK, "readonly", 0));
         json_t *net =
             plan->net_fd < 0 ? json_null() : json_pack("{s:i, s:s}", "fd", CHILD_NET, "mac", plan->mac);
-        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*}", "engine",
-                         c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
+        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o}",
+                         "engine", c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
                          (json_int_t)c->memory_bytes, "kernel_fd", CHILD_KERNEL, "initrd_fd", CHILD_INITRD,
                          "kernel_arguments", c->kernel_arguments, "disks", disks, "net", net, "console_fd",
                          CHILD_CONSOLE, "vsock_fd", CHILD_VSOCK, "monitor_fd", CHILD_MONITOR, "log_fd", 2,
-                         "qemu", c->qemu);
+                         "qemu", c->qemu, "shares", shares_describe(c->shares, CHILD_SHARES));
 }
 
 static int make_config_fd(const struct machine_plan *plan, int *ret_fd, struct error *err)
@@ -126,11 +132,11 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
         int r = make_config_fd(plan, &config_fd, err);
         if (r < 0)
                 return r;
-        struct process_fd fds[] = {{config_fd, CHILD_CONFIG}, {monitor_fd, CHILD_MONITOR},
-                                   {vsock_fd, CHILD_VSOCK},   {plan->console_fd, CHILD_CONSOLE},
-                                   {f->kernel, CHILD_KERNEL}, {f->initrd, CHILD_INITRD},
-                                   {f->image, CHILD_IMAGE},   {plan->log_fd, 2},
-                                   {f->disk, CHILD_DISK},     {plan->net_fd, CHILD_NET}};
+        struct process_fd fds[10 + SHARES_MAX] = {
+            {config_fd, CHILD_CONFIG},         {monitor_fd, CHILD_MONITOR}, {vsock_fd, CHILD_VSOCK},
+            {plan->console_fd, CHILD_CONSOLE}, {f->kernel, CHILD_KERNEL},   {f->initrd, CHILD_INITRD},
+            {f->image, CHILD_IMAGE},           {plan->log_fd, 2},           {f->disk, CHILD_DISK},
+            {plan->net_fd, CHILD_NET}};
         size_t count = 8;
         if (f->disk >= 0)
                 count++;
@@ -138,6 +144,7 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
                 fds[8] = fds[9];
         if (plan->net_fd >= 0)
                 count++;
+        shares_hand_over(&f->shares, CHILD_SHARES, fds, &count);
         const char *const argv[] = {"boxlet-vmm", "--config-fd", "3", NULL};
         pid_t pid;
         struct process_plan process = {.path = plan->config->vmm,
@@ -265,7 +272,7 @@ static int start(struct machine *m, struct loop *loop, const struct machine_plan
 int machine_start(struct loop *loop, const struct machine_plan *plan, const struct machine_ops *ops,
                   void *data, struct machine **ret_machine, struct error *err)
 {
-        struct files files = {-1, -1, -1, -1};
+        struct files files = {.kernel = -1, .initrd = -1, .image = -1, .disk = -1};
         struct machine *m = calloc(1, sizeof(*m));
         if (m == NULL)
                 return error_set(err, -ENOMEM, "start the machine: out of memory");

@@ -15,6 +15,7 @@
 #include "runtime/mounts.h"
 #include "runtime/profile.h"
 #include "runtime/publish.h"
+#include "runtime/shares.h"
 #include "runtime/spec.h"
 #include "runtime/words.h"
 
@@ -134,15 +135,17 @@ static int make_config(struct plan *plan, struct error *err)
                 if (kernel == NULL)
                         return error_errno(err, -errno, "find kernel '%s'", o->kernel);
         }
-        cleanup_json json_t *json = json_pack(
-            "{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, s:b, s:b}",
-            "spec", plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels,
-            "stop_signal", plan->spec.stop_signal, "stop_timeout_ms", (json_int_t)o->stop_timeout_ms,
-            "hostname", plan->hostname, "publish", publish_json(&plan->publish), "network", o->network,
-            "cpus", (int)o->cpus, "memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes",
-            (json_int_t)o->disk_bytes, "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0,
-            "readonly", o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
-            "support_docker", o->support_docker != 0);
+        cleanup_json json_t *json =
+            json_pack("{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, "
+                      "s:b, s:b, s:o}",
+                      "spec", plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels,
+                      "stop_signal", plan->spec.stop_signal, "stop_timeout_ms",
+                      (json_int_t)o->stop_timeout_ms, "hostname", plan->hostname, "publish",
+                      publish_json(&plan->publish), "network", o->network, "cpus", (int)o->cpus,
+                      "memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
+                      "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0, "readonly",
+                      o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
+                      "support_docker", o->support_docker != 0, "shares", shares_describe(&plan->mounts));
         if (json != NULL)
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
@@ -223,6 +226,8 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
                 r = plan_mounts(plan, err);
         if (r == 0)
                 r = mounts_check_kinds(&plan->mounts, err);
+        if (r == 0)
+                r = shares_check(&plan->mounts, err);
         if (r == 0)
                 r = find_image(b, plan, err);
         if (r == 0)
@@ -310,6 +315,8 @@ static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box
                 r = life_create(box_fd, err);
         if (r == 0)
                 r = life_take(box_fd, &lock_fd, err);
+        if (r == 0)
+                r = shares_make(&plan->mounts, err);
         if (r == 0)
                 r = make_disk(b, plan, box_fd, err);
         if (r == 0)

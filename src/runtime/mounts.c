@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/mount_words.h"
+#include "runtime/shares.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -92,11 +93,6 @@ int mounts_check_kinds(const struct mount_list *list, struct error *err)
 {
         for (size_t i = 0; i < list->count; i++) {
                 const struct mount_request *request = &list->entries[i];
-                if (request->kind == MOUNT_SHARE)
-                        return error_set(
-                            err, -ENOTSUP,
-                            "mount '%.300s': folders of the host cannot be shared with a box yet",
-                            request->source);
                 if (request->kind == MOUNT_VOLUME && request->source != NULL)
                         return error_set(err, -ENOTSUP,
                                          "mount '%.300s': volumes with a name are not supported yet",
@@ -174,12 +170,15 @@ static int check_tmpfs(const json_t *mounts, const struct mount_request *request
 int mounts_apply(const struct mount_list *list, json_t *document, json_t *volumes, struct error *err)
 {
         json_t *mounts = json_object_get(document, "mounts");
+        unsigned share = 0;
         for (size_t i = 0; i < list->count; i++) {
                 const struct mount_request *request = &list->entries[i];
                 drop_volume(volumes, request->target);
                 int r = check_tmpfs(mounts, request, err);
                 if (r == 0 && request->kind == MOUNT_TMPFS)
                         r = put_tmpfs(mounts, request, err);
+                if (r == 0 && request->kind == MOUNT_SHARE)
+                        r = mounts_put(mounts, shares_mount(request, share++), err);
                 if (r == 0 && request->kind == MOUNT_VOLUME && request->source == NULL &&
                     json_array_append_new(volumes, json_string(request->target)) < 0)
                         r = error_set(err, -ENOMEM, "create box: out of memory");

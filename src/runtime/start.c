@@ -102,11 +102,12 @@ static int find_rootfs(struct boxlet *b, struct start *s, struct error *err)
 static json_t *box_json(const struct start *s)
 {
         const json_t *c = s->config;
+        json_t *shares = json_object_get(c, "shares"); /* boxes made by an older version have none */
         json_t *network =
             has_network(c) ? json_pack("{s:O}", "publish", json_object_get(c, "publish")) : json_null();
         return json_pack("{s:i, s:s, s:s, s:{s:s, s:s, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s}, s:{s:s, s:s, "
                          "s:O, s:O}, s:o, s:O,"
-                         " s:{s:O, s:O, s:O, s:O}, s:O}",
+                         " s:{s:O, s:O, s:O, s:O}, s:O, s:O*}",
                          "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm,
                          "qemu", s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel",
                          s->engine.accel, "cpus", json_object_get(c, "cpus"), "memory_bytes",
@@ -117,7 +118,7 @@ static json_t *box_json(const struct start *s)
                          "stdin", json_object_get(c, "stdin"), "stop_signal",
                          json_object_get(c, "stop_signal"), "stop_timeout_ms",
                          json_object_get(c, "stop_timeout_ms"), "auto_remove",
-                         json_object_get(c, "auto_remove"));
+                         json_object_get(c, "auto_remove"), "shares", shares);
 }
 
 /* Written in place: nobody reads it but the monitor that is started after it, under the lock we hold. */

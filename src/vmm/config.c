@@ -107,6 +107,45 @@ static int get_disks(const json_t *doc, struct config *c, struct error *err)
         return 0;
 }
 
+static int get_cache(const json_t *share, enum config_cache *ret_cache, struct error *err)
+{
+        static const char *const names[] = {"auto", "always", "none"};
+        const char *text;
+        int r = json_get_string_or(share, "cache", "auto", &text, err);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                if (strcmp(text, names[i]) == 0) {
+                        *ret_cache = (enum config_cache)i;
+                        return 0;
+                }
+        }
+        return error_set(err, -EINVAL, "cache '%s' is not auto, always or none", text);
+}
+
+static int get_shares(const json_t *doc, struct config *c, struct error *err)
+{
+        const json_t *shares = json_object_get(doc, "shares");
+        size_t i;
+        const json_t *share;
+        if (shares == NULL || json_is_null(shares))
+                return 0;
+        if (!json_is_array(shares) || json_array_size(shares) > CONFIG_SHARES_MAX)
+                return error_set(err, -EINVAL, "shares is not an array of at most %d", CONFIG_SHARES_MAX);
+        json_array_foreach (shares, i, share) {
+                struct config_share *s = &c->shares[i];
+                int r = get_fd(share, "fd", &s->fd, err);
+                if (r == 0)
+                        r = json_get_bool_or(share, "readonly", false, &s->readonly, err);
+                if (r == 0)
+                        r = get_cache(share, &s->cache, err);
+                if (r < 0)
+                        return error_wrap(err, "share %zu", i);
+        }
+        c->share_count = (unsigned)json_array_size(shares);
+        return 0;
+}
+
 static bool is_mac(const char *text)
 {
         for (unsigned i = 0; i < 17; i++) {
@@ -135,7 +174,7 @@ static int get_net(const json_t *doc, struct config *c, struct error *err)
 /* Each descriptor may be named once: it will be handed on, or closed, by what it is for. */
 static int check_distinct(const struct config *c, struct error *err)
 {
-        int fds[CONFIG_DISKS_MAX + 6];
+        int fds[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 6];
         unsigned n = 0;
         fds[n++] = c->kernel_fd;
         fds[n++] = c->initrd_fd;
@@ -146,6 +185,8 @@ static int check_distinct(const struct config *c, struct error *err)
                 fds[n++] = c->net_fd;
         for (unsigned i = 0; i < c->disk_count; i++)
                 fds[n++] = c->disks[i].fd;
+        for (unsigned i = 0; i < c->share_count; i++)
+                fds[n++] = c->shares[i].fd;
         for (unsigned i = 0; i < n; i++) {
                 for (unsigned j = 0; j < i; j++) {
                         if (fds[i] == fds[j])
@@ -165,8 +206,8 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
         if (!json_is_object(doc))
                 return error_set(err, -EINVAL, "configuration is not an object");
         if ((r = get_words(doc, &c, err)) < 0 || (r = get_numbers(doc, &c, err)) < 0 ||
-            (r = get_disks(doc, &c, err)) < 0 || (r = get_net(doc, &c, err)) < 0 ||
-            (r = check_distinct(&c, err)) < 0) {
+            (r = get_disks(doc, &c, err)) < 0 || (r = get_shares(doc, &c, err)) < 0 ||
+            (r = get_net(doc, &c, err)) < 0 || (r = check_distinct(&c, err)) < 0) {
                 config_done(&c);
                 return r;
         }
@@ -204,6 +245,19 @@ static int check_file(int fd, bool writable, const char *what, struct error *err
         return 0;
 }
 
+/* A folder or a file, by a descriptor with which nothing but that can be reached. */
+static int check_share(int fd, struct error *err)
+{
+        struct stat st;
+        int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fstat(fd, &st) < 0)
+                return error_errno(err, -errno, "look at the share (descriptor %d)", fd);
+        if (!(flags & O_PATH) || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)))
+                return error_set(err, -EINVAL,
+                                 "the share (descriptor %d) is no O_PATH descriptor of a folder or file", fd);
+        return 0;
+}
+
 int config_check_fds(const struct config *c, struct error *err)
 {
         int r;
@@ -217,6 +271,10 @@ int config_check_fds(const struct config *c, struct error *err)
                 return r;
         for (unsigned i = 0; i < c->disk_count; i++) {
                 if ((r = check_file(c->disks[i].fd, !c->disks[i].readonly, "disk", err)) < 0)
+                        return r;
+        }
+        for (unsigned i = 0; i < c->share_count; i++) {
+                if ((r = check_share(c->shares[i].fd, err)) < 0)
                         return r;
         }
         return 0;

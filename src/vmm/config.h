@@ -12,6 +12,7 @@
 
 #define CONFIG_TEXT_MAX   (64U << 10)
 #define CONFIG_DISKS_MAX  8
+#define CONFIG_SHARES_MAX 256
 #define CONFIG_CPUS_MAX   64
 #define CONFIG_MEMORY_MIN (UINT64_C(16) << 20)
 #define CONFIG_MEMORY_MAX (UINT64_C(1) << 40)
@@ -26,6 +27,15 @@ struct config_disk {
         bool readonly;
 };
 
+/* A folder or file of the host that the guest gets, by an O_PATH descriptor. */
+enum config_cache { CONFIG_CACHE_AUTO, CONFIG_CACHE_ALWAYS, CONFIG_CACHE_NONE };
+
+struct config_share {
+        int fd;
+        bool readonly;
+        enum config_cache cache;
+};
+
 struct config {
         enum config_accel accel;
         unsigned cpus;
@@ -35,6 +45,8 @@ struct config {
         char *kernel_arguments;
         struct config_disk disks[CONFIG_DISKS_MAX];
         unsigned disk_count;
+        struct config_share shares[CONFIG_SHARES_MAX];
+        unsigned share_count;
         int net_fd; /* -1: no network */
         char mac[18];
         int console_fd;

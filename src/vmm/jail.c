@@ -26,9 +26,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KEEP_MAX 64
+#define KEEP_MAX 512
 
-/* 1024 streams, greetings, and what a machine holds; the limit is raised to this if it is lower */
+/* 1024 streams, greetings, and what a machine holds; the limit is raised to this if it is lower. It stays
+ * where it was raised to for shared folders. */
 #define DESCRIPTORS 2048
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -96,7 +97,8 @@ static int raise_descriptors(struct error *err)
         struct rlimit limit;
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return error_errno(err, -errno, "look at the limit of descriptors");
-        limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+        if (limit.rlim_cur < DESCRIPTORS)
+                limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
         limit.rlim_max = limit.rlim_cur;
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? error_errno(err, -errno, "limit descriptors") : 0;
 }
@@ -120,22 +122,33 @@ static const int allowed[] = {
     /* the clock, where the vDSO does not have it */
     SCMP_SYS(clock_gettime)};
 
+/* Memory, but none to execute. */
+static int allow_memory(scmp_filter_ctx filter)
+{
+        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+                                 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        return r != 0 ? r
+                      : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
+{
+        int r = 0;
+        for (size_t i = 0; i < count && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+        return r;
+}
+
 static int allow_all(scmp_filter_ctx filter)
 {
         static const int fcntl_commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_GET_SEALS};
-        int r = 0;
-        for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && r == 0; i++)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+        int r = allow_calls(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
         for (size_t i = 0; i < sizeof(fcntl_commands) / sizeof(fcntl_commands[0]) && r == 0; i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                      SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i]));
-        /* memory, but none to execute */
         if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                                     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-        if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                                     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+                r = allow_memory(filter);
         /* the guest's connection to the host: a pair, of which the monitor gets one end */
         if (r == 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
@@ -156,4 +169,20 @@ int jail_before_guest(struct error *err)
                 r = seccomp_load(filter);
         seccomp_release(filter);
         return r < 0 ? error_errno(err, r, "limit system calls") : 0;
+}
+
+int jail_thread(const int *calls, size_t count, struct error *err)
+{
+        if (WITH_SANITIZER)
+                return 0;
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+        if (filter == NULL)
+                return error_errno(err, -ENOMEM, "limit system calls");
+        int r = allow_calls(filter, calls, count);
+        if (r == 0)
+                r = allow_memory(filter);
+        if (r == 0)
+                r = seccomp_load(filter);
+        seccomp_release(filter);
+        return r < 0 ? error_errno(err, r, "limit the system calls of a thread") : 0;
 }

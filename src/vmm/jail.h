@@ -23,4 +23,8 @@ int jail_before_engine(struct error *err);
  * SIGSYS. */
 int jail_before_guest(struct error *err);
 
+/* For a thread of its own kind: only these system calls (numbers as libseccomp's SCMP_SYS()), and memory that
+ * is not executable. Before stage 3, from the thread itself. */
+int jail_thread(const int *calls, size_t count, struct error *err);
+
 #endif

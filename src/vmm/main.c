@@ -10,8 +10,10 @@
 #include "base/log.h"
 #include "vmm/config.h"
 #include "vmm/jail.h"
+#include "vmm/jail_ids.h"
 #include "vmm/link.h"
 #include "vmm/qemu/qemu.h"
+#include "vmm/shares.h"
 #include "vmm/virtio/vsock_host.h"
 
 #include <errno.h>
@@ -29,6 +31,8 @@ struct vmm {
         struct config config;
         struct link *link;
         struct vsock_host *vsock;
+        struct shares shares; /* nothing in it if nothing is shared */
+        bool own_ids;
         struct machine *machine;
         bool quit; /* the monitor wants the end */
         const char *reason;
@@ -96,9 +100,17 @@ static int make(struct vmm *v, struct error *err)
                 r = link_new(v->loop, v->config.monitor_fd, &link_events, &v->link);
         if (r == 0)
                 r = vsock_host_new(v->loop, &vsock, &v->vsock);
+        if (r == 0 && v->config.share_count > 0) {
+                r = shares_start(v->loop, &v->config, v->own_ids, &v->shares, err);
+                if (r == 0) /* the threads that serve files have theirs */
+                        r = jail_keep_capabilities(0, err);
+                if (r < 0)
+                        return r;
+        }
         if (r == 0)
-                r = qemu_machine_new(v->loop, &v->config, vsock_host_device(v->vsock), &machine_events,
-                                     &v->machine);
+                r = qemu_machine_new(v->loop, &v->config, vsock_host_device(v->vsock),
+                                     v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL,
+                                     &machine_events, &v->machine);
         return r < 0 ? error_errno(err, r, "set up the machine") : 0;
 }
 
@@ -107,6 +119,7 @@ static void unmake(struct vmm *v)
         if (v->machine != NULL)
                 v->machine->ops->free(v->machine);
         vsock_host_free(v->vsock);
+        shares_stop(&v->shares);
         link_free(v->link);
         loop_free(v->loop);
         config_done(&v->config);
@@ -156,7 +169,7 @@ static int read_config(int fd, struct config *ret_config, struct error *err)
 
 static int close_others(const struct config *c, struct error *err)
 {
-        int keep[CONFIG_DISKS_MAX + 7];
+        int keep[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 7];
         size_t n = 0;
         keep[n++] = c->kernel_fd;
         keep[n++] = c->initrd_fd;
@@ -167,7 +180,23 @@ static int close_others(const struct config *c, struct error *err)
         keep[n++] = c->net_fd;
         for (unsigned i = 0; i < c->disk_count; i++)
                 keep[n++] = c->disks[i].fd;
+        for (unsigned i = 0; i < c->share_count; i++)
+                keep[n++] = c->shares[i].fd;
         return jail_close_others(keep, n, err);
+}
+
+/* What users and groups are in the namespaces concerns a machine with shares only. */
+static int enter_jail(struct vmm *v, struct error *err)
+{
+        struct jail_ids ids;
+        if (v->config.share_count == 0)
+                return jail_before_engine(err);
+        int r = jail_ids_begin(&ids, err);
+        if (r < 0)
+                return r;
+        r = jail_before_engine(err);
+        v->own_ids = jail_ids_end(&ids);
+        return r;
 }
 
 static int refuse(const char *why)
@@ -178,7 +207,7 @@ static int refuse(const char *why)
 
 int main(int argc, char **argv)
 {
-        struct vmm v = {.loop = NULL};
+        struct vmm v = {.shares = {.proc_fd = -1}};
         struct error err = ERROR_INIT;
         char *end = NULL;
         if (argc != 3 || strcmp(argv[1], "--config-fd") != 0)
@@ -194,7 +223,7 @@ int main(int argc, char **argv)
         }
         log_init("boxlet-vmm", v.config.log_fd,
                  getenv("BOXLET_DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-        if (jail_before_engine(&err) < 0 || make(&v, &err) < 0) {
+        if (enter_jail(&v, &err) < 0 || make(&v, &err) < 0) {
                 unmake(&v);
                 return refuse(err.text);
         }

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/mounts.h"
+#include "runtime/shares.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -248,15 +249,55 @@ static void applies_tmpfs_and_anonymous_volumes(void **state)
         mounts_done(&list);
 }
 
-static void says_what_is_not_there_yet(void **state)
+static void shares_have_numbers_and_are_described(void **state)
 {
         (void)state;
-        static const char *const shares[] = {"/srv:/d", NULL};
+        int fd;
+        const char *folder = unit_folder(&fd);
+        char one[300], two[300];
+        (void)snprintf(one, sizeof(one), "%s/new/deep:/b/c:ro,cache=always", folder);
+        (void)snprintf(two, sizeof(two), "%s:/a", folder);
+        const char *const volumes[] = {one, two, NULL};
+        const char *const tmpfs[] = {"type=tmpfs,target=/t", NULL};
         struct mount_list list;
         struct error err = ERROR_INIT;
-        assert_int_equal(mounts_parse(shares, NULL, NULL, &list, &err), 0);
-        assert_int_equal(mounts_check_kinds(&list, &err), -ENOTSUP);
-        assert_non_null(strstr(err.text, "folders of the host cannot be shared with a box yet"));
+        assert_int_equal(mounts_parse(volumes, tmpfs, NULL, &list, &err), 0);
+        assert_int_equal(mounts_check_kinds(&list, &err), 0);
+        assert_int_equal(shares_check(&list, &err), 0);
+        assert_int_equal(faccessat(fd, "new", F_OK, 0), -1);
+        assert_int_equal(shares_make(&list, &err), 0);
+        assert_int_equal(faccessat(fd, "new/deep", F_OK, 0), 0);
+        cleanup_json json_t *described = shares_describe(&list);
+        assert_int_equal(json_array_size(described), 2);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(described, 0), "source")),
+                            folder);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(described, 1), "cache")),
+                            "always");
+        assert_true(json_is_true(json_object_get(json_array_get(described, 1), "readonly")));
+        cleanup_json json_t *document = json_pack("{s:[]}", "mounts");
+        cleanup_json json_t *paths = json_array();
+        assert_int_equal(mounts_apply(&list, document, paths, &err), 0);
+        json_t *last = json_array_get(json_object_get(document, "mounts"), 2);
+        cleanup_free char *text = json_print(last, NULL);
+        assert_string_equal(text,
+                            "{\"destination\":\"/b/c\",\"type\":\"bind\",\"source\":\"/run/box/shares/1\","
+                            "\"options\":[\"rbind\",\"nodev\",\"ro\"]}");
+        mounts_done(&list);
+}
+
+static void shares_must_be_there_and_be_files(void **state)
+{
+        (void)state;
+        static const char *const missing[] = {"type=bind,source=/no/such/folder,target=/d", NULL};
+        static const char *const device[] = {"/dev/null:/d", NULL};
+        struct mount_list list;
+        struct error err = ERROR_INIT;
+        assert_int_equal(mounts_parse(NULL, missing, NULL, &list, &err), 0);
+        assert_int_equal(shares_check(&list, &err), -ENOENT);
+        assert_non_null(strstr(err.text, "/no/such/folder"));
+        mounts_done(&list);
+        assert_int_equal(mounts_parse(device, NULL, NULL, &list, &err), 0);
+        assert_int_equal(shares_check(&list, &err), -EINVAL);
         mounts_done(&list);
 }
 
@@ -269,6 +310,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(has_a_limit),
     cmocka_unit_test(without_a_working_folder_nothing_is_relative),
     cmocka_unit_test(applies_tmpfs_and_anonymous_volumes),
-    cmocka_unit_test(says_what_is_not_there_yet),
+    cmocka_unit_test(shares_have_numbers_and_are_described),
+    cmocka_unit_test(shares_must_be_there_and_be_files),
 };
 UNIT_TEST_MAIN(cases)

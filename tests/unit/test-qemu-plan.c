@@ -24,7 +24,7 @@ static struct config basic(void)
                                .qemu = qemu};
 }
 
-static const struct qemu_ends ends = {.vsock = 30, .console = 31, .words = 32};
+static const struct qemu_ends ends = {.vsock = 30, .fs = -1, .console = 31, .words = 32};
 
 static int find(const struct qemu_plan *p, const char *word)
 {
@@ -115,6 +115,24 @@ static void disks_and_network_come_by_descriptor(void **state)
         qemu_plan_done(&p);
 }
 
+static void shares_are_one_device(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_ends with_fs = ends;
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        with_fs.fs = 33;
+        assert_int_equal(qemu_plan_make(&c, &with_fs, &p, &err), 0);
+        assert_int_equal(qemu_plan_check(&p, &err), 0);
+        assert_true(find(&p, "vhost-user-fs-device,chardev=fs,queue-size=256,tag=boxlet") > 0);
+        bool handed_over = false;
+        for (unsigned i = 0; i < p.fd_count; i++)
+                handed_over |= p.fds[i].from == 33;
+        assert_true(handed_over);
+        qemu_plan_done(&p);
+}
+
 static void kernel_words_stay_one_word(void **state)
 {
         (void)state;
@@ -158,6 +176,7 @@ static void plans_that_do_not_hold_together_are_refused(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_basic_machine),
     cmocka_unit_test(disks_and_network_come_by_descriptor),
+    cmocka_unit_test(shares_are_one_device),
     cmocka_unit_test(kernel_words_stay_one_word),
     cmocka_unit_test(plans_that_do_not_hold_together_are_refused),
 };

@@ -72,7 +72,7 @@ static int run(const char *script, bool stop_it)
         struct machine *machine;
         struct error err = ERROR_INIT;
         assert_int_equal(loop_new(&loop), 0);
-        assert_int_equal(qemu_machine_new(loop, &config, &device, &events, &machine), 0);
+        assert_int_equal(qemu_machine_new(loop, &config, &device, NULL, &events, &machine), 0);
         int r = machine->ops->start(machine, &err);
         if (r == 0 && stop_it)
                 machine->ops->stop(machine);

@@ -7,17 +7,20 @@
  * they are vda, vdb, ...
  * - Everything is inherited as a descriptor. QEMU opens nothing by a path of ours, so none needs to be
  * readable for it.
- * - Guest memory is a shared memfd, because our vsock device works on it from this process (vhost-user).
+ * - Guest memory is a shared memfd, because our vsock and fs devices work on it from this process
+ * (vhost-user).
  * - No monitor, no QMP: a guest's reset ends QEMU (-no-reboot) with status 0, and its death is seen by its
  * pidfd.
  * - -sandbox: QEMU's own seccomp filter; it needs no new programs and no privileges after the start.
  *
- * Descriptors have fixed numbers in QEMU: 3 kernel, 4 initrd, 5 console, 6 vsock, 7 network, 8 and up disks.
+ * Descriptors have fixed numbers in QEMU: 3 kernel, 4 initrd, 5 console, 6 vsock, 7 network, 8 shared
+ * folders, 9 and up disks.
  */
 #include "vmm/qemu/plan.h"
 
 #include "base/cleanup.h"
 #include "vmm/qemu/tsc.h"
+#include "vmm/virtio/fs.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,7 +29,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum qemu_fd { QEMU_KERNEL = 3, QEMU_INITRD, QEMU_CONSOLE, QEMU_VSOCK, QEMU_NET, QEMU_DISK };
+enum qemu_fd {
+        QEMU_KERNEL = 3,
+        QEMU_INITRD,
+        QEMU_CONSOLE,
+        QEMU_VSOCK,
+        QEMU_NET,
+        QEMU_DISK,
+        QEMU_FS = QEMU_DISK + CONFIG_DISKS_MAX
+};
 
 /* What the guest's kernel is told, before the caller's own words:
  * reboot by triple fault, at once after a panic; no calibrations and self-tests that an emulated CPU makes
@@ -62,7 +73,7 @@ static int add_words(struct qemu_plan *p, const char *const *words, unsigned cou
 static void hand_over(struct qemu_plan *p, int from, int to)
 {
         p->fds[p->fd_count++] =
-            (struct process_fd){.from = from, .to = to}; /* at most 6 + CONFIG_DISKS_MAX */
+            (struct process_fd){.from = from, .to = to}; /* at most 7 + CONFIG_DISKS_MAX */
 }
 
 static int add_machine(struct qemu_plan *p, const struct config *c)
@@ -130,6 +141,18 @@ static int add_disk(struct qemu_plan *p, const struct config_disk *disk, unsigne
         return 0;
 }
 
+/* One device for all shares. A request of 512 KiB is 128 pages and a few more. */
+static int add_fs(struct qemu_plan *p, int end)
+{
+        int r;
+        hand_over(p, end, QEMU_FS);
+        if ((r = add(p, "-chardev")) < 0 || (r = add(p, "socket,id=fs,fd=%d", QEMU_FS)) < 0 ||
+            (r = add(p, "-device")) < 0 ||
+            (r = add(p, "vhost-user-fs-device,chardev=fs,queue-size=256,tag=" VIRTIO_FS_TAG)) < 0)
+                return r;
+        return 0;
+}
+
 static int add_devices(struct qemu_plan *p, const struct config *c, const struct qemu_ends *ends)
 {
         int r;
@@ -144,6 +167,8 @@ static int add_devices(struct qemu_plan *p, const struct config *c, const struct
                     (r = add(p, "virtio-net-device,netdev=net,mac=%s", c->mac)) < 0)
                         return r;
         }
+        if (ends->fs >= 0 && (r = add_fs(p, ends->fs)) < 0)
+                return r;
         hand_over(p, ends->vsock, QEMU_VSOCK);
         hand_over(p, ends->console, QEMU_CONSOLE);
         hand_over(p, ends->words, 2);

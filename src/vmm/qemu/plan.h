@@ -8,7 +8,7 @@
 /* QEMU's command line: made from the configuration, then checked, then carried out by qemu.c. */
 
 #define QEMU_WORDS_MAX 96
-#define QEMU_FDS_MAX   (CONFIG_DISKS_MAX + 8)
+#define QEMU_FDS_MAX   (CONFIG_DISKS_MAX + 9)
 
 struct qemu_plan {
         char *words[QEMU_WORDS_MAX + 1]; /* NULL-terminated, owned */
@@ -20,6 +20,7 @@ struct qemu_plan {
 /* Our ends of what is made for one start. */
 struct qemu_ends {
         int vsock;   /* vhost-user */
+        int fs;      /* the same, -1: no shares */
         int console; /* stream socket that gets what the guest's console says */
         int words;   /* QEMU's stderr */
 };

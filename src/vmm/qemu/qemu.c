@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine in a QEMU process. It gets descriptors only (plan.c), its stderr is a pipe that we read, the
- * guest's console a socket that we read, both bounded by struct tail. Its vsock device is ours, over
+ * guest's console a socket that we read, both bounded by struct tail. Its vsock and fs devices are ours, over
  * vhost-user on a socket pair.
  *
  * How it ended is decided in one place, how_it_ended(), when its pidfd says so:
@@ -45,11 +45,14 @@ struct qemu_machine {
         struct loop *loop;
         const struct config *config;
         struct device *vsock;
+        struct device *fs; /* NULL: no shares */
         pid_t pid;
         int pidfd;
         struct source *child;
         int vhost_socket;
         struct vhost_user *transport;
+        int fs_socket;
+        struct vhost_user *fs_transport;
         struct stream console;
         struct stream words;
         bool ready;
@@ -168,6 +171,7 @@ static int open_stream(struct qemu_machine *q, struct stream *s, int *fd, int to
 /* Our ends of the three pairs; their ends are handed to QEMU, then closed. */
 struct pairs {
         int vsock[2];
+        int fs[2];
         int console[2];
         int words[2];
 };
@@ -176,15 +180,17 @@ static void pairs_close(struct pairs *p)
 {
         for (int i = 0; i < 2; i++) {
                 close_fd(&p->vsock[i]);
+                close_fd(&p->fs[i]);
                 close_fd(&p->console[i]);
                 close_fd(&p->words[i]);
         }
 }
 
-static int pairs_open(struct pairs *p)
+static int pairs_open(struct pairs *p, bool with_fs)
 {
-        *p = (struct pairs){{-1, -1}, {-1, -1}, {-1, -1}};
+        *p = (struct pairs){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->vsock) < 0 ||
+            (with_fs && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->fs) < 0) ||
             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p->console) < 0 ||
             pipe2(p->words, O_CLOEXEC) < 0) {
                 int r = -errno;
@@ -219,13 +225,21 @@ static int watch(struct qemu_machine *q, struct pairs *p)
                 q->vhost_socket = take_fd(&p->vsock[0]);
                 r = vhost_user_new(q->loop, q->vhost_socket, q->vsock, &events, &q->transport);
         }
+        if (r == 0 && q->fs != NULL) {
+                events.ready = NULL; /* the vsock device says it for all */
+                q->fs_socket = take_fd(&p->fs[0]);
+                r = vhost_user_new(q->loop, q->fs_socket, q->fs, &events, &q->fs_transport);
+        }
         return r;
 }
 
 static int start_with(struct qemu_machine *q, struct pairs *p, struct error *err)
 {
         struct qemu_plan plan = {.word_count = 0};
-        struct qemu_ends ends = {.vsock = p->vsock[1], .console = p->console[1], .words = p->words[1]};
+        struct qemu_ends ends = {.vsock = p->vsock[1],
+                                 .fs = p->fs[1],
+                                 .console = p->console[1],
+                                 .words = p->words[1]};
         int r = qemu_plan_make(q->config, &ends, &plan, err);
         if (r == 0)
                 r = qemu_plan_check(&plan, err);
@@ -242,7 +256,7 @@ static int qemu_start(struct machine *m, struct error *err)
 {
         struct qemu_machine *q = (struct qemu_machine *)m;
         struct pairs pairs;
-        int r = pairs_open(&pairs);
+        int r = pairs_open(&pairs, q->fs != NULL);
         if (r < 0)
                 return error_errno(err, r, "make sockets for QEMU");
         r = start_with(q, &pairs, err);
@@ -264,6 +278,8 @@ static void qemu_free(struct machine *m)
         close_fd(&q->pidfd);
         vhost_user_free(q->transport);
         close_fd(&q->vhost_socket);
+        vhost_user_free(q->fs_transport);
+        close_fd(&q->fs_socket);
         close_stream(&q->console);
         close_stream(&q->words);
         free(q);
@@ -276,7 +292,7 @@ static const struct machine_ops qemu_ops = {
     .free = qemu_free,
 };
 
-int qemu_machine_new(struct loop *loop, const struct config *config, struct device *vsock,
+int qemu_machine_new(struct loop *loop, const struct config *config, struct device *vsock, struct device *fs,
                      const struct machine_events *events, struct machine **ret_machine)
 {
         struct qemu_machine *q = calloc(1, sizeof(*q));
@@ -287,7 +303,8 @@ int qemu_machine_new(struct loop *loop, const struct config *config, struct devi
         q->loop = loop;
         q->config = config;
         q->vsock = vsock;
-        q->pidfd = q->vhost_socket = q->console.fd = q->words.fd = -1;
+        q->fs = fs;
+        q->pidfd = q->vhost_socket = q->fs_socket = q->console.fd = q->words.fd = -1;
         *ret_machine = &q->machine;
         return 0;
 }

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The threads that serve files are the only ones that may open, make and remove files; each takes its own
+ * filter of system calls and keeps the capabilities that files need, in the user namespace that the process
+ * is in. The rest of the process gets neither.
+ */
+#include "vmm/shares.h"
+
+#include "base/cleanup.h"
+#include "vmm/jail.h"
+#include "vmm/jail_ids.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* How many descriptors there may be for a machine with shares, if the hard limit allows; half of a small
+ * limit, or all but what streams need of a large one, are for files. */
+#define DESCRIPTORS (16U << 10)
+#define FOR_STREAMS 2048U
+#define SMALL       4096U
+
+#define CAPABILITIES                                                                               \
+        (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | \
+         1U << CAP_FSETID)
+
+/* What serving files takes, and where in vmm/fs. */
+static const int calls[] = {
+    /* node.c, attr.c: finding and looking */
+    SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+    SCMP_SYS(fstatfs), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(lseek), SCMP_SYS(clock_gettime),
+    /* name.c */
+    SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(unlinkat),
+    SCMP_SYS(renameat2),
+    /* attr.c, xattr.c: changes */
+    SCMP_SYS(fchmodat), SCMP_SYS(fchownat), SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(getxattr),
+    SCMP_SYS(lgetxattr), SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(listxattr), SCMP_SYS(removexattr),
+    SCMP_SYS(lremovexattr),
+    /* file.c */
+    SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(fallocate),
+    SCMP_SYS(copy_file_range),
+    /* virtio/fs.c: the hand-over, and the thread's end */
+    SCMP_SYS(write), SCMP_SYS(futex), SCMP_SYS(madvise), SCMP_SYS(exit), SCMP_SYS(exit_group),
+    /* malloc; memory to execute is refused to all, see jail_thread() */
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap),
+    /* the C library's own machinery */
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall), SCMP_SYS(gettid),
+    SCMP_SYS(getpid), SCMP_SYS(tgkill), SCMP_SYS(rseq), SCMP_SYS(sched_yield)};
+
+static int jail_serving_thread(struct error *err)
+{
+        int r = jail_keep_capabilities(CAPABILITIES, err);
+        return r < 0 ? r : jail_thread(calls, sizeof(calls) / sizeof(calls[0]), err);
+}
+
+static int want_descriptors(unsigned *ret_for_files, struct error *err)
+{
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return error_errno(err, -errno, "look at the limit of descriptors");
+        rlim_t wanted = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+        if (limit.rlim_cur < wanted) {
+                limit.rlim_cur = wanted;
+                if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                        return error_errno(err, -errno, "raise the limit of descriptors");
+        }
+        unsigned count = limit.rlim_cur < DESCRIPTORS ? (unsigned)limit.rlim_cur : DESCRIPTORS;
+        *ret_for_files = count < SMALL ? count / 2 : count - FOR_STREAMS;
+        return 0;
+}
+
+int shares_start(struct loop *loop, const struct config *config, bool own_ids, struct shares *ret_shares,
+                 struct error *err)
+{
+        static const enum fs_cache caches[] = {[CONFIG_CACHE_AUTO] = FS_CACHE_AUTO,
+                                               [CONFIG_CACHE_ALWAYS] = FS_CACHE_ALWAYS,
+                                               [CONFIG_CACHE_NONE] = FS_CACHE_NONE};
+        struct fs_share list[CONFIG_SHARES_MAX];
+        cleanup_fd int proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (proc_fd < 0)
+                return error_errno(err, -errno, "open '/proc/self/fd', which shared folders need");
+        for (unsigned i = 0; i < config->share_count; i++) {
+                const struct config_share *s = &config->shares[i];
+                list[i] = (struct fs_share){.fd = s->fd, .readonly = s->readonly, .cache = caches[s->cache]};
+        }
+        struct virtio_fs_options options = {.fs = {.shares = list,
+                                                   .share_count = config->share_count,
+                                                   .owners = own_ids ? FS_OWNERS_REAL : FS_OWNERS_MAPPED,
+                                                   .proc_fd = proc_fd},
+                                            .jail_thread = jail_serving_thread};
+        int r = want_descriptors(&options.fs.descriptor_max, err);
+        if (r == 0)
+                r = virtio_fs_new(loop, &options, &ret_shares->fs, err);
+        if (r == 0)
+                ret_shares->proc_fd = take_fd(&proc_fd);
+        return r;
+}
+
+void shares_stop(struct shares *shares)
+{
+        virtio_fs_free(shares->fs);
+        shares->fs = NULL;
+        close_fd(&shares->proc_fd);
+}
