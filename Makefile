@@ -2,12 +2,13 @@
 BUILD   ?= build
 ASAN    ?= build-asan
 FUZZ    ?= build-fuzz
+COVERAGE ?= build-coverage
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 NINJA   := ninja
 
-.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab lint fuzz bench install clean deps help
+.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab lint fuzz coverage bench install clean deps help
 .DEFAULT_GOAL := all
 
 all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it is cached outside the tree)
@@ -47,6 +48,10 @@ lint: ## layout, static analysis, layers, documents
 fuzz: ## each fuzz target for FUZZ_SECONDS
 	@tools/fuzz $(FUZZ) $(FUZZ_SECONDS)
 
+coverage: ## which lines of the virtio devices the unit tests and fuzz corpora run
+	@tools/deps build test
+	@tools/coverage $(COVERAGE)
+
 bench: all ## the figures beside their budgets
 	@bench/run
 
@@ -55,7 +60,7 @@ install: all ## PREFIX, DESTDIR
 	@tools/install-kernel $(BUILD)/kernel "$(DESTDIR)$(PREFIX)/share/boxlet/kernel"
 
 clean: ## remove the build folders (the cached kernel stays)
-	rm -rf $(BUILD) $(ASAN) $(FUZZ)
+	rm -rf $(BUILD) $(ASAN) $(FUZZ) $(COVERAGE)
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
