@@ -36,20 +36,40 @@ static int get_fd(const json_t *object, const char *key, int *ret_fd, struct err
         return r;
 }
 
-static int get_words(const json_t *doc, struct config *c, struct error *err)
+static int get_engine(const json_t *doc, struct config *c, struct error *err)
 {
-        const char *engine, *accel, *arguments, *qemu;
+        const char *engine, *accel, *qemu;
         int r;
+        c->kvm_fd = -1;
         if ((r = json_get_string(doc, "engine", &engine, err)) < 0 ||
-            (r = json_get_string(doc, "accel", &accel, err)) < 0 ||
-            (r = json_get_string_or(doc, "kernel_arguments", "", &arguments, err)) < 0 ||
-            (r = json_get_string(doc, "qemu", &qemu, err)) < 0)
+            (r = json_get_bool_or(doc, "debug_console", false, &c->debug_console, err)) < 0)
                 return r;
+        if (strcmp(engine, "kvm") == 0) {
+                c->engine = CONFIG_ENGINE_KVM;
+                return get_fd(doc, "kvm_fd", &c->kvm_fd, err);
+        }
         if (strcmp(engine, "qemu") != 0)
                 return error_set(err, -EINVAL, "engine '%s' is not known", engine);
+        if ((r = json_get_string(doc, "accel", &accel, err)) < 0 ||
+            (r = json_get_string(doc, "qemu", &qemu, err)) < 0)
+                return r;
         if (strcmp(accel, "tcg") != 0 && strcmp(accel, "kvm") != 0)
                 return error_set(err, -EINVAL, "accel '%s' is neither tcg nor kvm", accel);
         c->accel = strcmp(accel, "kvm") == 0 ? CONFIG_ACCEL_KVM : CONFIG_ACCEL_TCG;
+        if (qemu[0] == '\0')
+                return error_set(err, -EINVAL, "qemu is not named");
+        c->qemu = strdup(qemu);
+        return c->qemu == NULL ? error_errno(err, -ENOMEM, "read configuration") : 0;
+}
+
+static int get_words(const json_t *doc, struct config *c, struct error *err)
+{
+        const char *arguments;
+        int r = get_engine(doc, c, err);
+        if (r == 0)
+                r = json_get_string_or(doc, "kernel_arguments", "", &arguments, err);
+        if (r < 0)
+                return r;
         if (strlen(arguments) > CONFIG_ARGUMENTS_MAX)
                 return error_set(err, -EINVAL, "kernel arguments are longer than %d bytes",
                                  CONFIG_ARGUMENTS_MAX);
@@ -57,13 +77,8 @@ static int get_words(const json_t *doc, struct config *c, struct error *err)
                 if (!isprint((unsigned char)*p))
                         return error_set(err, -EINVAL, "kernel arguments have a control byte");
         }
-        if (qemu[0] == '\0')
-                return error_set(err, -EINVAL, "qemu is not named");
         c->kernel_arguments = strdup(arguments);
-        c->qemu = strdup(qemu);
-        return c->kernel_arguments == NULL || c->qemu == NULL
-                   ? error_errno(err, -ENOMEM, "read configuration")
-                   : 0;
+        return c->kernel_arguments == NULL ? error_errno(err, -ENOMEM, "read configuration") : 0;
 }
 
 static int get_numbers(const json_t *doc, struct config *c, struct error *err)
@@ -174,7 +189,7 @@ static int get_net(const json_t *doc, struct config *c, struct error *err)
 /* Each descriptor may be named once: it will be handed on, or closed, by what it is for. */
 static int check_distinct(const struct config *c, struct error *err)
 {
-        int fds[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 6];
+        int fds[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 7];
         unsigned n = 0;
         fds[n++] = c->kernel_fd;
         fds[n++] = c->initrd_fd;
@@ -183,6 +198,8 @@ static int check_distinct(const struct config *c, struct error *err)
         fds[n++] = c->monitor_fd;
         if (c->net_fd >= 0)
                 fds[n++] = c->net_fd;
+        if (c->kvm_fd >= 0)
+                fds[n++] = c->kvm_fd;
         for (unsigned i = 0; i < c->disk_count; i++)
                 fds[n++] = c->disks[i].fd;
         for (unsigned i = 0; i < c->share_count; i++)
@@ -199,7 +216,7 @@ static int check_distinct(const struct config *c, struct error *err)
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
         cleanup_json json_t *doc = NULL;
-        struct config c = {.net_fd = -1};
+        struct config c = {.net_fd = -1, .kvm_fd = -1};
         int r = json_parse(text, size, "configuration", &doc, err);
         if (r < 0)
                 return r;
@@ -266,6 +283,8 @@ int config_check_fds(const struct config *c, struct error *err)
             (r = check_file(c->console_fd, true, "console", err)) < 0 ||
             (r = check_socket(c->vsock_fd, SOCK_STREAM, true, "vsock", err)) < 0 ||
             (r = check_socket(c->monitor_fd, SOCK_SEQPACKET, false, "monitor", err)) < 0)
+                return r;
+        if (c->kvm_fd >= 0 && (r = check_file(c->kvm_fd, true, "KVM device", err)) < 0)
                 return r;
         if (c->net_fd >= 0 && (r = check_socket(c->net_fd, SOCK_STREAM, false, "network", err)) < 0)
                 return r;

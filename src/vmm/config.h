@@ -20,6 +20,7 @@
  * it. */
 #define CONFIG_ARGUMENTS_MAX 1024
 
+enum config_engine { CONFIG_ENGINE_QEMU, CONFIG_ENGINE_KVM };
 enum config_accel { CONFIG_ACCEL_TCG, CONFIG_ACCEL_KVM };
 
 struct config_disk {
@@ -37,7 +38,8 @@ struct config_share {
 };
 
 struct config {
-        enum config_accel accel;
+        enum config_engine engine;
+        enum config_accel accel; /* QEMU's */
         unsigned cpus;
         uint64_t memory_bytes;
         int kernel_fd;
@@ -53,7 +55,9 @@ struct config {
         int vsock_fd;
         int monitor_fd;
         int log_fd;
-        char *qemu;
+        int kvm_fd;         /* /dev/kvm, for engine kvm; else -1 */
+        bool debug_console; /* a serial port that shows all of the kernel's messages; engine kvm */
+        char *qemu;         /* NULL for engine kvm */
 };
 
 /* Parses and checks the document; config_done() it. The descriptors are numbers only: nothing is opened or

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -143,12 +144,17 @@ static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
 static int allow_all(scmp_filter_ctx filter)
 {
         static const int fcntl_commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_GET_SEALS};
+        /* engine kvm: where a guest stood that was stopped (kvm/vcpu.c) */
+        static const scmp_datum_t ioctls[] = {KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_MP_STATE};
         int r = allow_calls(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
         for (size_t i = 0; i < sizeof(fcntl_commands) / sizeof(fcntl_commands[0]) && r == 0; i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                      SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i]));
         if (r == 0)
                 r = allow_memory(filter);
+        for (size_t i = 0; i < sizeof(ioctls) / sizeof(ioctls[0]) && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                     SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
         /* the guest's connection to the host: a pair, of which the monitor gets one end */
         if (r == 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,

@@ -6,7 +6,7 @@
  * A machine: something that runs a guest with the devices of a struct config. Which engine does it shows only
  * in who fills the ops. Everything happens on the loop thread.
  *
- *     made by an engine (qemu_machine_new()) -> start() -> running -> ended
+ *     made by an engine (qemu_machine_new(), kvm_machine_new()) -> start() -> run() -> running -> ended
  *
  * `ended` comes exactly once after a successful start(), whatever happens, and nothing after it; it may come
  * before `running`. start() returns before the guest runs.
@@ -15,6 +15,10 @@
 
 enum machine_end {
         MACHINE_GUEST_RESET,    /* the guest asked for reset or power-off, also by a panic */
+        MACHINE_GUEST_SHUTDOWN, /* it ended the machine by the port that is there for it */
+        MACHINE_GUEST_CRASHED,  /* a triple fault that nobody asked for */
+        MACHINE_GUEST_HUNG,     /* it was stopped, and could not have gone on: halted for good */
+        MACHINE_STOPPED,        /* by stop() */
         MACHINE_ENGINE_DIED,    /* the engine ended by itself while the guest ran */
         MACHINE_ENGINE_MISSING, /* there is no such program */
         MACHINE_START_FAILED,   /* it did not come as far as running the guest */
@@ -34,6 +38,12 @@ struct machine_ops {
 
         /* -ENOENT: the engine is not installed. Others: it could not be started. */
         int (*start)(struct machine *m, struct error *err);
+
+        /* Lets the guest of a successful start() run, once this process is jailed. NULL: it does already. */
+        void (*run)(struct machine *m);
+
+        /* Something has happened that measurements want to know; may be NULL. */
+        void (*note)(struct machine *m, const char *moment);
 
         /* Ends the guest at once. */
         void (*stop)(struct machine *m);

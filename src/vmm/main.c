@@ -11,6 +11,7 @@
 #include "vmm/config.h"
 #include "vmm/jail.h"
 #include "vmm/jail_ids.h"
+#include "vmm/kvm/kvm.h"
 #include "vmm/link.h"
 #include "vmm/qemu/qemu.h"
 #include "vmm/shares.h"
@@ -25,6 +26,7 @@
 #define GUEST_CID      3
 #define CONTROL_PORT   1024
 #define CONNECTION_MAX 1024
+#define DEVICES_MAX    (CONFIG_DISKS_MAX + 8)
 
 struct vmm {
         struct loop *loop;
@@ -34,6 +36,9 @@ struct vmm {
         struct shares shares; /* nothing in it if nothing is shared */
         bool own_ids;
         struct machine *machine;
+        struct device *devices[DEVICES_MAX]; /* engine kvm: in the guest's order */
+        unsigned device_count;
+        bool agent_spoke;
         bool quit; /* the monitor wants the end */
         const char *reason;
         char detail[ERROR_TEXT_MAX];
@@ -51,6 +56,14 @@ static const char *reason_of(enum machine_end end)
         switch (end) {
         case MACHINE_GUEST_RESET:
                 return "guest-reset";
+        case MACHINE_GUEST_SHUTDOWN:
+                return "guest-shutdown";
+        case MACHINE_GUEST_CRASHED:
+                return "guest-crashed";
+        case MACHINE_GUEST_HUNG:
+                return "guest-hung";
+        case MACHINE_STOPPED:
+                return "quit";
         case MACHINE_ENGINE_DIED:
                 return "engine-died";
         case MACHINE_ENGINE_MISSING:
@@ -81,8 +94,25 @@ static void on_quit(void *data)
 
 static int on_control(void *data, uint32_t port, int fd)
 {
-        const struct vmm *v = data;
+        struct vmm *v = data;
+        if (!v->agent_spoke && v->machine->ops->note != NULL)
+                v->machine->ops->note(v->machine, "the agent's first message");
+        v->agent_spoke = true;
         return link_send_connection(v->link, port, fd);
+}
+
+static int make_machine(struct vmm *v, const struct machine_events *events)
+{
+        struct device *vsock = vsock_host_device(v->vsock);
+        if (v->config.engine == CONFIG_ENGINE_QEMU)
+                return qemu_machine_new(v->loop, &v->config, vsock,
+                                        v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL, events,
+                                        &v->machine);
+        v->devices[v->device_count++] = vsock;
+        struct kvm_options options = {.config = &v->config,
+                                      .devices = v->devices,
+                                      .device_count = v->device_count};
+        return kvm_machine_new(v->loop, &options, events, &v->machine);
 }
 
 static int make(struct vmm *v, struct error *err)
@@ -108,9 +138,7 @@ static int make(struct vmm *v, struct error *err)
                         return r;
         }
         if (r == 0)
-                r = qemu_machine_new(v->loop, &v->config, vsock_host_device(v->vsock),
-                                     v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL,
-                                     &machine_events, &v->machine);
+                r = make_machine(v, &machine_events);
         return r < 0 ? error_errno(err, r, "set up the machine") : 0;
 }
 
@@ -125,11 +153,14 @@ static void unmake(struct vmm *v)
         config_done(&v->config);
 }
 
-/* Descriptors that the engine has now, and we need not. */
+/* Descriptors that the engine has now, or has done with, and we need not. */
 static void close_handed_over(struct config *c)
 {
         close_fd(&c->kernel_fd);
         close_fd(&c->initrd_fd);
+        close_fd(&c->kvm_fd);
+        if (c->engine == CONFIG_ENGINE_KVM)
+                return; /* the devices are ours, and use theirs */
         close_fd(&c->net_fd);
         for (unsigned i = 0; i < c->disk_count; i++)
                 close_fd(&c->disks[i].fd);
@@ -151,6 +182,8 @@ static void run(struct vmm *v)
                 (void)snprintf(v->detail, sizeof(v->detail), "%s", err.text); /* cut if too long */
                 return;
         }
+        if (v->machine->ops->run != NULL)
+                v->machine->ops->run(v->machine);
         if ((r = loop_run(v->loop)) < 0) {
                 v->reason = reason_of(MACHINE_DEVICE_ERROR);
                 (void)snprintf(v->detail, sizeof(v->detail), "event loop: %s", strerror(-r));
@@ -169,7 +202,7 @@ static int read_config(int fd, struct config *ret_config, struct error *err)
 
 static int close_others(const struct config *c, struct error *err)
 {
-        int keep[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 7];
+        int keep[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 8];
         size_t n = 0;
         keep[n++] = c->kernel_fd;
         keep[n++] = c->initrd_fd;
@@ -178,6 +211,7 @@ static int close_others(const struct config *c, struct error *err)
         keep[n++] = c->monitor_fd;
         keep[n++] = c->log_fd;
         keep[n++] = c->net_fd;
+        keep[n++] = c->kvm_fd;
         for (unsigned i = 0; i < c->disk_count; i++)
                 keep[n++] = c->disks[i].fd;
         for (unsigned i = 0; i < c->share_count; i++)

@@ -98,6 +98,34 @@ static void bad_documents_are_refused(void **state)
         assert_true(config_parse(good, strlen(good) - 1, &c, &err) < 0);
 }
 
+static void engine_kvm_wants_its_device(void **state)
+{
+        (void)state;
+        struct config c;
+        struct error err = ERROR_INIT;
+        json_t *document = json_loads(good, 0, NULL);
+        assert_int_equal(json_object_set_new(document, "engine", json_string("kvm")), 0);
+        assert_int_equal(json_object_del(document, "qemu"), 0);
+        assert_int_equal(json_object_del(document, "accel"), 0);
+        for (int with = 0; with < 2; with++) {
+                char *text = json_dumps(document, 0);
+                assert_int_equal(config_parse(text, strlen(text), &c, &err), with ? 0 : -ENOENT);
+                free(text);
+                assert_int_equal(json_object_set_new(document, "kvm_fd", json_integer(13)), 0);
+                assert_int_equal(json_object_set_new(document, "debug_console", json_true()), 0);
+        }
+        json_decref(document);
+        assert_int_equal(c.engine, CONFIG_ENGINE_KVM);
+        assert_int_equal(c.kvm_fd, 13);
+        assert_true(c.debug_console);
+        assert_null(c.qemu);
+        config_done(&c);
+        assert_int_equal(config_parse(good, strlen(good), &c, &err), 0);
+        assert_int_equal(c.engine, CONFIG_ENGINE_QEMU);
+        assert_int_equal(c.kvm_fd, -1);
+        config_done(&c);
+}
+
 static void long_kernel_arguments_are_refused(void **state)
 {
         (void)state;
@@ -129,6 +157,7 @@ static void descriptors_must_be_what_they_are_for(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_good_document_is_read),
     cmocka_unit_test(bad_documents_are_refused),
+    cmocka_unit_test(engine_kvm_wants_its_device),
     cmocka_unit_test(long_kernel_arguments_are_refused),
     cmocka_unit_test(descriptors_must_be_what_they_are_for),
 };

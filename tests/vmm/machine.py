@@ -22,7 +22,7 @@ def cpio(name, data):
 
 class Machine:
     def __init__(self, vmm, kernel, init, qemu='/usr/bin/qemu-system-x86_64', disks=(), memory=256 << 20, cpus=2,
-                 net=None, arguments='', accel='tcg', folder=None):
+                 net=None, arguments='', accel='tcg', folder=None, engine='qemu', debug_console=False):
         self.folder = folder or tempfile.mkdtemp(prefix='boxlet-vmm-')
         self.vsock_path = os.path.join(self.folder, 'vsock.sock')
         self.log_path = os.path.join(self.folder, 'log')
@@ -39,8 +39,10 @@ class Machine:
             'vsock_fd': listener.fileno(), 'monitor_fd': theirs.fileno(),
             'log_fd': os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND),
         }
+        if engine == 'kvm':
+            fds['kvm_fd'] = os.open('/dev/kvm', os.O_RDWR)
         disk_fds = [os.open(p, os.O_RDONLY if ro else os.O_RDWR) for p, ro in disks]
-        config = dict(fds, engine='qemu', accel=accel, cpus=cpus, memory_bytes=memory, kernel_arguments=arguments,
+        config = dict(fds, engine=engine, accel=accel, debug_console=debug_console, cpus=cpus, memory_bytes=memory, kernel_arguments=arguments,
                       disks=[{'fd': fd, 'readonly': ro} for fd, (_, ro) in zip(disk_fds, disks)], net=net, qemu=qemu)
         memfd = os.memfd_create('config')
         os.write(memfd, json.dumps(config).encode())
