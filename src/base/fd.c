@@ -4,6 +4,9 @@
  * bytes and a home directory may be longer. SCM_RIGHTS messages are read with room for FD_PASS_MAX
  * descriptors, and whatever the caller has no place for is closed, so that a peer cannot fill our descriptor
  * table.
+ *
+ * system calls (loop): read write close sendto sendmsg recvmsg fcntl(1=F_GETFL) fcntl(1=F_SETFL)
+ * fcntl(1=F_GETFD) fcntl(1=F_SETFD)
  */
 #include "base/fd.h"
 

@@ -3,6 +3,8 @@
  * One line per event with a monotonic stamp, written with a single write(2) so that lines of several
  * processes that share a file stay whole. Control bytes are replaced as in errors: the text may quote a
  * guest.
+ *
+ * system calls (all): write
  */
 #include "base/log.h"
 

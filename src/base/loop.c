@@ -7,6 +7,8 @@
  * 1. A source freed while events are being dispatched is only marked, and its memory goes at the end of the
  * round: an event later in the same batch may still point to it.
  * 2. Timers and signals own their descriptor; io and child sources borrow theirs.
+ *
+ * system calls (loop): epoll_wait epoll_pwait epoll_ctl timerfd_settime read close
  */
 #include "base/loop.h"
 

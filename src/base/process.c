@@ -3,6 +3,8 @@
  * Starting programs: fork, arrange exactly the listed descriptors, exec, and tell the parent through a
  * close-on-exec pipe if any of that failed. Between fork and exec only async-signal-safe calls are made,
  * because the caller may have threads.
+ *
+ * system calls (loop): pidfd_send_signal waitid close
  */
 #include "base/process.h"
 

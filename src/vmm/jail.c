@@ -1,48 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stages of jail.h. Stage 2 makes a user namespace without any mapping: the process keeps its user for
- * what files let it do, but has no capability outside, even when it was started by root. The network
- * namespace has nothing in it; the engine's network is the socket to passt that it inherits.
+ * The stages of jail.h. Their parts are in jail_spaces.c (namespaces, root, capabilities), jail_landlock.c
+ * and jail_filter.c (system calls). What a host does not allow is noted in struct jail, not an error: the
+ * caller decides whether the rest is enough.
  *
- * The list of system calls is short because the process only moves bytes between descriptors it already has:
- * no path is opened, no program started, no memory made executable from here on. Builds with sanitizers do
- * not take stage 3: those need calls of their own.
+ * Capabilities, Landlock and filters belong to threads, not to the process: each further thread takes stage 4
+ * itself. The root belongs to all.
+ *
+ * Builds with sanitizers keep root and system calls: their reports need files, and calls of their own.
  */
-#include "vmm/jail.h"
+#include "vmm/jail_parts.h"
 
 #include "base/log.h"
+#include "vmm/jail_filter.h"
+#include "vmm/jail_ids.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KEEP_MAX 512
+#define KEEP_MAX 64
 
-/* 1024 streams, greetings, and what a machine holds; the limit is raised to this if it is lower. It stays
- * where it was raised to for shared folders. */
+/* 1024 streams, greetings, and what a machine holds; the limit is raised to this if it is lower */
 #define DESCRIPTORS 2048
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
-#define WITH_SANITIZER 1
-#endif
-#endif
-#ifndef WITH_SANITIZER
-#define WITH_SANITIZER 0
-#endif
 
 static int compare(const void *a, const void *b)
 {
@@ -79,21 +65,40 @@ static int tie_to_parent(pid_t parent, struct error *err)
         return 0;
 }
 
-int jail_before_engine(struct error *err)
+/* The namespaces, and what users are in them. */
+static int enter_spaces(struct jail *jail, bool map_ids, struct error *err)
+{
+        struct jail_ids ids;
+        int r = map_ids ? jail_ids_begin(&ids, err) : 0;
+        if (r < 0)
+                return r;
+        jail_enter_spaces(jail);
+        if (map_ids)
+                jail->own_ids = jail_ids_end(&ids);
+        return 0;
+}
+
+int jail_before_engine(struct jail *jail, bool map_ids, struct error *err)
 {
         const struct rlimit no_core = {0, 0};
         pid_t parent = getppid();
+        *jail = (struct jail){.lacks = JAIL_WITH_SANITIZER ? JAIL_LACKS_FILTER : 0};
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return error_errno(err, -errno, "give up new privileges");
         if (setrlimit(RLIMIT_CORE, &no_core) < 0)
                 return error_errno(err, -errno, "forbid core dumps");
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0)
-                log_info("no namespaces of its own: %s", strerror(errno));
-        /* last: new credentials take it away again (commit_creds() in the kernel) */
-        return tie_to_parent(parent, err);
+        int r = enter_spaces(jail, map_ids, err);
+        if (r == 0)
+                r = jail_root_is_nobody(err);
+        if (r ==
+            0) /* after the namespaces: new credentials take it away again (commit_creds() in the kernel) */
+                r = tie_to_parent(parent, err);
+        if (r == 0 && jail->own_processes)
+                r = jail_fork_inside(err);
+        return r;
 }
 
-static int raise_descriptors(struct error *err)
+static int limit_descriptors(struct error *err)
 {
         struct rlimit limit;
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -104,91 +109,81 @@ static int raise_descriptors(struct error *err)
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? error_errno(err, -errno, "limit descriptors") : 0;
 }
 
-/* What serving a machine takes, and where. */
-static const int allowed[] = {
-    /* base/loop */
-    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(timerfd_settime),
-    /* streams, kicks, interrupts, console, log */
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(close), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
-    SCMP_SYS(sendmsg), SCMP_SYS(shutdown), SCMP_SYS(accept4),
-    /* vhost_user: SET_MEM_TABLE; fstat(2) is newfstatat(2) in glibc */
-    SCMP_SYS(munmap), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-    /* vsock_connection: empty rings give their pages back; malloc */
-    SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex),
-    /* the engine's end, and our own */
-    SCMP_SYS(pidfd_send_signal), SCMP_SYS(waitid), SCMP_SYS(exit), SCMP_SYS(exit_group),
-    /* signals: nothing is handled, but the kernel's and the C library's own machinery */
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall), SCMP_SYS(gettid),
-    SCMP_SYS(getpid), SCMP_SYS(tgkill),
-    /* the clock, where the vDSO does not have it */
-    SCMP_SYS(clock_gettime)};
-
-/* Memory, but none to execute. */
-static int allow_memory(scmp_filter_ctx filter)
-{
-        int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                                 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-        return r != 0 ? r
-                      : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-}
-
-static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
+static int close_the_files(struct jail *jail, struct error *err)
 {
         int r = 0;
-        for (size_t i = 0; i < count && r == 0; i++)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-        return r;
-}
-
-static int allow_all(scmp_filter_ctx filter)
-{
-        static const int fcntl_commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_GET_SEALS};
-        /* engine kvm: where a guest stood that was stopped (kvm/vcpu.c) */
-        static const scmp_datum_t ioctls[] = {KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_MP_STATE};
-        int r = allow_calls(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
-        for (size_t i = 0; i < sizeof(fcntl_commands) / sizeof(fcntl_commands[0]) && r == 0; i++)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                                     SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i]));
-        if (r == 0)
-                r = allow_memory(filter);
-        for (size_t i = 0; i < sizeof(ioctls) / sizeof(ioctls[0]) && r == 0; i++)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                     SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
-        /* the guest's connection to the host: a pair, of which the monitor gets one end */
-        if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-                                     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-        return r;
-}
-
-int jail_before_guest(struct error *err)
-{
-        int r = raise_descriptors(err);
-        if (r < 0 || WITH_SANITIZER)
-                return r;
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-        if (filter == NULL)
-                return error_errno(err, -ENOMEM, "limit system calls");
-        r = allow_all(filter);
-        if (r == 0)
-                r = seccomp_load(filter);
-        seccomp_release(filter);
-        return r < 0 ? error_errno(err, r, "limit system calls") : 0;
-}
-
-int jail_thread(const int *calls, size_t count, struct error *err)
-{
-        if (WITH_SANITIZER)
+        if (JAIL_WITH_SANITIZER)
                 return 0;
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-        if (filter == NULL)
-                return error_errno(err, -ENOMEM, "limit system calls");
-        int r = allow_calls(filter, calls, count);
+        if (jail->own_mounts && (r = jail_empty_root(err)) < 0)
+                return r;
+        r = jail_forbid_files(err);
+        if (r == -EOPNOTSUPP) {
+                jail->lacks |= JAIL_LACKS_LANDLOCK;
+                r = 0;
+        }
+        return r;
+}
+
+static int enter_thread(enum jail_kind kind, struct error *err)
+{
+        int r = jail_drop_capabilities(err);
+        return r < 0 || JAIL_WITH_SANITIZER ? r : jail_filter_load(kind, err);
+}
+
+int jail_before_guest(struct jail *jail, struct error *err)
+{
+        int r = limit_descriptors(err);
         if (r == 0)
-                r = allow_memory(filter);
+                r = close_the_files(jail, err);
+        return r < 0 ? r : enter_thread(JAIL_LOOP, err);
+}
+
+int jail_vcpu_thread(struct error *err)
+{
+        return enter_thread(JAIL_VCPU, err);
+}
+
+int jail_files_thread(unsigned capabilities, struct error *err)
+{
+        int r = JAIL_WITH_SANITIZER ? 0 : jail_empty_thread_root(err);
         if (r == 0)
-                r = seccomp_load(filter);
-        seccomp_release(filter);
-        return r < 0 ? error_errno(err, r, "limit the system calls of a thread") : 0;
+                r = jail_keep_capabilities(capabilities, err);
+        return r < 0 || JAIL_WITH_SANITIZER ? r : jail_filter_load(JAIL_FILES, err);
+}
+
+int jail_disk_thread(void *unused)
+{
+        struct error err = ERROR_INIT;
+        (void)unused;
+        int r = enter_thread(JAIL_DISK, &err);
+        if (r < 0)
+                log_error("%s", err.text);
+        return r;
+}
+
+void jail_describe(unsigned lacks, char *text, size_t size)
+{
+        static const struct {
+                unsigned lack;
+                const char *words;
+        } all[] = {{JAIL_LACKS_USER, "no user namespace"},
+                   {JAIL_LACKS_SPACES, "no network, IPC or process namespace of its own"},
+                   {JAIL_LACKS_ROOT, "no empty root"},
+                   {JAIL_LACKS_LANDLOCK, "no Landlock in this kernel"},
+                   {JAIL_LACKS_FILTER, "no system call filter in a build with sanitizers"}};
+        size_t length = 0;
+        text[0] = '\0';
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                if ((lacks & all[i].lack) == 0)
+                        continue;
+                int n = snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", all[i].words);
+                if (n < 0 || (size_t)n >= size - length)
+                        return; /* cut */
+                length += (size_t)n;
+        }
+}
+
+bool jail_too_weak(unsigned lacks)
+{
+        return (lacks & ~(unsigned)JAIL_LACKS_LANDLOCK) != 0;
 }

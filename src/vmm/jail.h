@@ -2,29 +2,57 @@
 #ifndef VMM_JAIL_H
 #define VMM_JAIL_H
 
-#include "base/error.h"
-
-#include <stddef.h>
-
 /*
  * How boxlet-vmm gives its privileges away, in stages that must be taken in this order. After the last one,
  * whoever has taken over the process through a device can use the descriptors it holds, and little else.
+ * docs/machine.md has the stages for people.
  */
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a host may refuse us, as bits. Without the first three, other walls stand: see jail_describe(). */
+enum jail_lack {
+        JAIL_LACKS_USER = 1,     /* a user namespace: root stays root, without capabilities */
+        JAIL_LACKS_SPACES = 2,   /* namespaces for network, IPC or processes */
+        JAIL_LACKS_ROOT = 4,     /* an empty root folder */
+        JAIL_LACKS_LANDLOCK = 8, /* this kernel has none, or has it switched off */
+        JAIL_LACKS_FILTER = 16,  /* system call filters: a build with sanitizers */
+};
+
+struct jail {
+        unsigned lacks;     /* of enum jail_lack */
+        bool own_processes; /* a process namespace of its own, for what is forked next */
+        bool own_ids;       /* with map_ids: ids are the host's, and files can be given to anybody */
+        bool own_mounts;    /* a mount namespace of its own, from which nothing spreads to the host */
+};
 
 /* 1. First thing: no descriptor is open but 0 to 2 and those listed. */
 int jail_close_others(const int *keep, size_t count, struct error *err);
 
-/* 2. Before the engine is started, which inherits it: ends with its parent, cannot gain privileges by
- * execve(2), leaves no core (guest memory is in it), is in an empty network of its own and has no
- * capabilities outside. Where the system does not allow the last two to this user, it goes on without. */
-int jail_before_engine(struct error *err);
+/* 2. Before the engine is started and before there are threads. The engine inherits it: ends with its parent,
+ * cannot gain privileges by execve(2), leaves no core (guest memory is in it), and is in user, mount,
+ * process, network and IPC namespaces of its own, as far as the host allows. It returns in a child of the
+ * process that called it, the first of the process namespace; the caller itself only waits for it, with its
+ * exit status. */
+int jail_before_engine(struct jail *jail, bool map_ids, struct error *err);
 
-/* 3. Before the guest is served: only the system calls of the list in jail.c; another one ends the process by
- * SIGSYS. */
-int jail_before_guest(struct error *err);
+/* 3. When everything that needs a path is open: an empty root, no capabilities, no file but those open,
+ * limits, and the main thread's system calls. */
+int jail_before_guest(struct jail *jail, struct error *err);
 
-/* For a thread of its own kind: only these system calls (numbers as libseccomp's SCMP_SYS()), and memory that
- * is not executable. Before stage 3, from the thread itself. */
-int jail_thread(const int *calls, size_t count, struct error *err);
+/* 4. First thing in a further thread, which must have been made before stage 3: no capabilities, and only its
+ * kind's system calls. */
+int jail_vcpu_thread(struct error *err);
+int jail_files_thread(unsigned capabilities, struct error *err); /* it keeps these, and its working folder */
+int jail_disk_thread(void *unused);
+
+/* Writes in words what is weaker than it should be; an empty text if nothing is. */
+void jail_describe(unsigned lacks, char *text, size_t size);
+
+/* True if so much is missing that `--jail require` refuses: Landlock alone only repeats what an empty root
+ * does. */
+bool jail_too_weak(unsigned lacks);
 
 #endif

@@ -2,6 +2,8 @@
 /*
  * What boxlet-vmm says to the monitor and hears from it. It never waits for the monitor: a packet that the
  * socket does not take at once is an error of the caller's request (the monitor reads, or it is gone).
+ *
+ * system calls (loop): recvfrom sendmsg
  */
 #include "vmm/link.h"
 

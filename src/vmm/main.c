@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "vmm/config.h"
 #include "vmm/jail.h"
-#include "vmm/jail_ids.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/link.h"
 #include "vmm/qemu/qemu.h"
@@ -30,11 +29,11 @@
 
 struct vmm {
         struct loop *loop;
+        struct jail jail;
         struct config config;
         struct link *link;
         struct vsock_host *vsock;
         struct shares shares; /* nothing in it if nothing is shared */
-        bool own_ids;
         struct machine *machine;
         struct device *devices[DEVICES_MAX]; /* engine kvm: in the guest's order */
         unsigned device_count;
@@ -111,7 +110,8 @@ static int make_machine(struct vmm *v, const struct machine_events *events)
         v->devices[v->device_count++] = vsock;
         struct kvm_options options = {.config = &v->config,
                                       .devices = v->devices,
-                                      .device_count = v->device_count};
+                                      .device_count = v->device_count,
+                                      .enter = jail_vcpu_thread};
         return kvm_machine_new(v->loop, &options, events, &v->machine);
 }
 
@@ -131,9 +131,7 @@ static int make(struct vmm *v, struct error *err)
         if (r == 0)
                 r = vsock_host_new(v->loop, &vsock, &v->vsock);
         if (r == 0 && v->config.share_count > 0) {
-                r = shares_start(v->loop, &v->config, v->own_ids, &v->shares, err);
-                if (r == 0) /* the threads that serve files have theirs */
-                        r = jail_keep_capabilities(0, err);
+                r = shares_start(v->loop, &v->config, v->jail.own_ids, &v->shares, err);
                 if (r < 0)
                         return r;
         }
@@ -172,7 +170,7 @@ static void run(struct vmm *v)
         struct error err = ERROR_INIT;
         int r = v->machine->ops->start(v->machine, &err);
         close_handed_over(&v->config);
-        if (r == 0 && jail_before_guest(&err) < 0) {
+        if (r == 0 && jail_before_guest(&v->jail, &err) < 0) {
                 v->reason = reason_of(MACHINE_START_FAILED);
                 (void)snprintf(v->detail, sizeof(v->detail), "%s", err.text); /* cut if too long */
                 return;
@@ -219,20 +217,6 @@ static int close_others(const struct config *c, struct error *err)
         return jail_close_others(keep, n, err);
 }
 
-/* What users and groups are in the namespaces concerns a machine with shares only. */
-static int enter_jail(struct vmm *v, struct error *err)
-{
-        struct jail_ids ids;
-        if (v->config.share_count == 0)
-                return jail_before_engine(err);
-        int r = jail_ids_begin(&ids, err);
-        if (r < 0)
-                return r;
-        r = jail_before_engine(err);
-        v->own_ids = jail_ids_end(&ids);
-        return r;
-}
-
 static int refuse(const char *why)
 {
         (void)fprintf(stderr, "boxlet-vmm: %s\n", why);
@@ -257,7 +241,7 @@ int main(int argc, char **argv)
         }
         log_init("boxlet-vmm", v.config.log_fd,
                  getenv("BOXLET_DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-        if (enter_jail(&v, &err) < 0 || make(&v, &err) < 0) {
+        if (jail_before_engine(&v.jail, v.config.share_count > 0, &err) < 0 || make(&v, &err) < 0) {
                 unmake(&v);
                 return refuse(err.text);
         }

@@ -8,12 +8,10 @@
 
 #include "base/cleanup.h"
 #include "vmm/jail.h"
-#include "vmm/jail_ids.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <seccomp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -27,33 +25,9 @@
         (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | \
          1U << CAP_FSETID)
 
-/* What serving files takes, and where in vmm/fs. */
-static const int calls[] = {
-    /* node.c, attr.c: finding and looking */
-    SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-    SCMP_SYS(fstatfs), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(lseek), SCMP_SYS(clock_gettime),
-    /* name.c */
-    SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(unlinkat),
-    SCMP_SYS(renameat2),
-    /* attr.c, xattr.c: changes */
-    SCMP_SYS(fchmodat), SCMP_SYS(fchownat), SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(getxattr),
-    SCMP_SYS(lgetxattr), SCMP_SYS(setxattr), SCMP_SYS(lsetxattr), SCMP_SYS(listxattr), SCMP_SYS(removexattr),
-    SCMP_SYS(lremovexattr),
-    /* file.c */
-    SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(fallocate),
-    SCMP_SYS(copy_file_range),
-    /* virtio/fs.c: the hand-over, and the thread's end */
-    SCMP_SYS(write), SCMP_SYS(futex), SCMP_SYS(madvise), SCMP_SYS(exit), SCMP_SYS(exit_group),
-    /* malloc; memory to execute is refused to all, see jail_thread() */
-    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap),
-    /* the C library's own machinery */
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall), SCMP_SYS(gettid),
-    SCMP_SYS(getpid), SCMP_SYS(tgkill), SCMP_SYS(rseq), SCMP_SYS(sched_yield)};
-
 static int jail_serving_thread(struct error *err)
 {
-        int r = jail_keep_capabilities(CAPABILITIES, err);
-        return r < 0 ? r : jail_thread(calls, sizeof(calls) / sizeof(calls[0]), err);
+        return jail_files_thread(CAPABILITIES, err);
 }
 
 static int want_descriptors(unsigned *ret_for_files, struct error *err)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bounded copying of text, see tail.h. The ring always holds the last TAIL_BYTES of everything. */
+/*
+ * Bounded copying of text, see tail.h. The ring always holds the last TAIL_BYTES of everything.
+ *
+ * system calls (loop): write
+ */
 #include "vmm/tail.h"
 
 #include <inttypes.h>

@@ -199,7 +199,8 @@ find_quickly() {
         local pid
         pid=$(pgrep --ns $$ --nslist net -n -f '^boxlet-monitor') || return 1
         [ "$1" = boxlet-monitor ] || pid=$(pgrep -P "$pid" -n -f '^boxlet-vmm') || return 1
-        [ "$1" != qemu-system ] || pid=$(pgrep -P "$pid" -n -f 'qemu-system') || return 1
+        # QEMU is below the boxlet-vmm in the process namespace, which is below the one outside
+        [ "$1" != qemu-system ] || pid=$(pgrep -P "$(pgrep -P "$pid" -n -f '^boxlet-vmm' || echo "$pid")" -n -f 'qemu-system') || return 1
         echo "$pid"
 }
 

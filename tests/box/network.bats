@@ -93,6 +93,13 @@ listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 box_of() { boxlet inspect "$1" | jq -r '.[0].Id'; }
 
+# vmm_of MONITOR: the boxlet-vmm that has QEMU below it: the one in a process namespace, where there is one.
+vmm_of() {
+        local outside
+        outside=$(pgrep -P "$1" -f boxlet-vmm)
+        pgrep -P "$outside" -f boxlet-vmm || echo "$outside"
+}
+
 # process_of BOX PROGRAM: the process of that box: its monitor, or one below it whose command line has that word.
 process_of() {
         local pid monitor id
@@ -103,7 +110,7 @@ process_of() {
                 fi
         done
         [ "$2" != monitor ] || { echo "$monitor" && return 0; }
-        [ "$2" != qemu ] || monitor=$(pgrep -P "$monitor" -f boxlet-vmm)
+        [ "$2" != qemu ] || monitor=$(vmm_of "$monitor")
         pgrep -P "$monitor" -f "$2"
 }
 

@@ -12,6 +12,8 @@
  * Records are attributes user.*, which only files and folders have. They are reached as N or N/NAME below
  * /proc/self/fd, which is the working folder of the serving threads (fs_enter_thread()), because no call
  * takes a descriptor and a name; no link is followed but the one that is the descriptor.
+ *
+ * system calls (files): fstat newfstatat fstatfs fchmodat fchownat utimensat ftruncate
  */
 #include "vmm/fs/call.h"
 

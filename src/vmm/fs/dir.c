@@ -3,6 +3,8 @@
  * Reading folders. What the host's getdents64(2) gives is copied over entry by entry, as many as fit the
  * guest's buffer; offsets are the host's own, so that a folder may change between two calls. ".." of a share
  * leads out of it, so its number is not told.
+ *
+ * system calls (files): getdents64 lseek fstat newfstatat
  */
 #include "vmm/fs/call.h"
 

@@ -3,6 +3,8 @@
  * Operations on files that are open, and opening them. Bytes go between the host's file and the guest's own
  * memory, without a copy of ours. Only regular files are opened: the O_PATH descriptor has been checked to be
  * one before it is opened for reading or writing, so no fifo can make us wait and no device feels it.
+ *
+ * system calls (files): openat preadv pwritev fsync fdatasync fallocate copy_file_range lseek close
  */
 #include "vmm/fs/call.h"
 

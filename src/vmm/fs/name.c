@@ -2,6 +2,8 @@
 /*
  * Operations on names. Each works on one component (server.c has checked it) beneath the O_PATH descriptor of
  * a folder, with calls that do not follow a link at the end: nothing outside the share can be named.
+ *
+ * system calls (files): mkdirat mknodat symlinkat linkat unlinkat renameat2
  */
 #include "vmm/fs/call.h"
 

@@ -24,6 +24,8 @@
  * free it.
  *
  * Hostile: numbers and counts from the guest, and what the host's other programs do to the tree.
+ *
+ * system calls (files): openat openat2 close fstat newfstatat readlinkat
  */
 #include "vmm/fs/node.h"
 

@@ -3,6 +3,8 @@
  * Extended attributes: those of the namespace user, on files and folders, without the ones that are ours.
  * security.*, trusted.* and system.* mean something to the host's kernel, and are not the guest's to read or
  * write: capabilities of a file in a share would be some on the host.
+ *
+ * system calls (files): getxattr lgetxattr setxattr lsetxattr listxattr removexattr lremovexattr
  */
 #include "vmm/fs/call.h"
 

@@ -15,6 +15,10 @@
  * runs; counts are written by it and read by others, each by plain 64-bit loads and stores (relaxed).
  *
  * Hostile: all that run holds is the guest's doing, but its form is KVM's.
+ *
+ * system calls (vcpu): ioctl(1=KVM_RUN) ioctl(1=KVM_GET_REGS) ioctl(1=KVM_GET_SREGS)
+ *
+ * system calls (loop): ioctl(1=KVM_GET_REGS) ioctl(1=KVM_GET_SREGS) ioctl(1=KVM_GET_MP_STATE)
  */
 #include "vmm/kvm/vcpu.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What both ways of blk_io.h have in common. */
+/*
+ * What both ways of blk_io.h have in common.
+ *
+ * system calls (disk): preadv2 pwritev2 fdatasync fallocate
+ */
 #include "vmm/virtio/blk_io.h"
 
 #include <errno.h>

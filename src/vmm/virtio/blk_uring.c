@@ -10,6 +10,8 @@
  *
  * Invariant: at most BLK_IO_DEPTH operations are under way, and both rings have that many places, so that
  * neither overflows.
+ *
+ * system calls (loop): io_uring_enter
  */
 #include "vmm/virtio/blk_io.h"
 

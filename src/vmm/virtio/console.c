@@ -10,6 +10,8 @@
  *
  * Hostile: the guest may change a chain that was put back; `written` is only ever compared with what it finds
  * then. Threads: the loop's only.
+ *
+ * system calls (loop): writev
  */
 #include "vmm/virtio/console.h"
 

@@ -16,6 +16,8 @@
  * memory.
  * 2. There are as many jobs as can be; when none is free the chains wait in their ring, and are taken as soon
  * as one is.
+ *
+ * system calls (loop): read
  */
 #include "vmm/virtio/fs.h"
 

@@ -7,6 +7,8 @@
  *
  * Invariants: regions do not overlap, neither in gpa nor in their other side's addresses, and none wraps
  * around.
+ *
+ * system calls (loop): munmap fstat newfstatat fcntl(1=F_GET_SEALS)
  */
 #include "vmm/virtio/memory.h"
 

@@ -34,6 +34,8 @@
  *
  * Hostile: header and frame from the guest (copied once, then checked), lengths and frames from the host's
  * side. Threads: the loop's only.
+ *
+ * system calls (loop): sendmsg recvfrom
  */
 #include "vmm/virtio/net.h"
 

@@ -5,6 +5,8 @@
  * a guest that asks without end has no more of this process than anything else in it.
  *
  * Hostile: nothing but the chains, which queue.c has checked. Threads: the loop's only.
+ *
+ * system calls (loop): getrandom
  */
 #include "vmm/virtio/rng.h"
 

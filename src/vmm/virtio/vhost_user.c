@@ -19,6 +19,8 @@
  * Invariants:
  * 1. A started ring's pointers lie in u->memory; memory only changes while no ring is started.
  * 2. Each descriptor received is closed on every path or stored in exactly one place.
+ *
+ * system calls (loop): recvmsg sendto read write close
  */
 #include "vmm/virtio/vhost_user.h"
 

@@ -23,6 +23,8 @@
  *
  * Hostile: every header field (one copy is made and checked), and the guest's idea of order. The guest's
  * credit words concern nobody but itself. Threads: the loop's only.
+ *
+ * system calls (loop): recvmsg sendmsg shutdown read write
  */
 #include "vmm/virtio/vsock.h"
 

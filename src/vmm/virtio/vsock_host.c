@@ -7,6 +7,8 @@
  *
  * The guest's way to the host is one port with one live connection: a guest that opens more gets RSTs, and
  * costs the monitor nothing.
+ *
+ * system calls (loop): accept4 recvfrom sendto socketpair(0=AF_UNIX)
  */
 #include "vmm/virtio/vsock_host.h"
 
