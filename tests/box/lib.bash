@@ -18,13 +18,12 @@ need() {
 
 # busybox_tree FOLDER: a root file system with busybox and what a small distribution has.
 busybox_tree() {
-        local root=$1 applet
+        local root=$1
         mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,etc,root,tmp,home/user,var/log,proc,sys,dev}
         chmod 1777 "$root/tmp"
         cp "$(command -v busybox)" "$root/bin/busybox"
-        for applet in $("$root/bin/busybox" --list); do
-                [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
-        done
+        # one process for all: in the lab, a fork for each of 270 applets takes half a minute
+        (cd "$root/bin" && ./busybox --list | perl -ne 'chomp; $_ eq "busybox" or symlink("busybox", $_) or die "$_: $!\n"')
         printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:User:/home/user:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' \
                 >"$root/etc/passwd"
         printf 'root:x:0:\nuser:x:1000:\nnobody:x:65534:\nstaff:x:50:user\naudio:x:29:user\n' >"$root/etc/group"
