@@ -88,3 +88,22 @@ eventually() {
                 sleep 0.1
         done
 }
+
+# user_home: $home, a folder of the user nobody, and as_user, a boxlet of that user. The build tree need not be readable for that user:
+# an installed copy is what a user would run.
+user_home() {
+        [ "$(id -u)" -eq 0 ] || skip "the whole tier runs as a plain user already"
+        home=$BATS_TEST_TMPDIR/user
+        installed=$BATS_TEST_TMPDIR/installed
+        chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" 2>/dev/null || true
+        mkdir "$home"
+        DESTDIR=$installed meson install -C "$ROOT/build" --no-rebuild >/dev/null
+        "$ROOT/tools/install-kernel" "$ROOT/build/kernel" "$installed/usr/local/share/boxlet/kernel"
+        as_user() {
+                setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$home" BOXLET_HOME="$home/boxlet" \
+                        LD_LIBRARY_PATH="$(dirname "$(find "$installed" -name 'libboxlet.so.0')")" \
+                        BOXLET_LIBEXEC="$installed/usr/local/libexec/boxlet" \
+                        BOXLET_KERNEL_DIR="$installed/usr/local/share/boxlet/kernel" \
+                        "$installed/usr/local/bin/boxlet" "$@"
+        }
+}

@@ -104,3 +104,31 @@ in_box() {
         [ "$status" -eq 125 ]
         [[ "$output" == *"$BOXLET_TMP/missing"* ]]
 }
+
+@test "a plain user's files are root's in the box, and what is chowned there stays so" {
+        user_home
+        cp -r "$BOXLET_TMP/busybox" "$home/tree"
+        mkdir "$home/data" "$home/data/closed"
+        echo mine >"$home/data/mine"
+        echo locked >"$home/data/locked"
+        chown -R nobody:nogroup "$home"
+        echo other >"$home/data/other"
+        chmod 600 "$home/data/other" # root's, in the user's folder
+        chmod 0 "$home/data/locked"
+        as_user import "$home/tree" busybox >/dev/null
+        run as_user run --rm --network none -v "$home/data:/data" busybox sh -c '
+                stat -c %u:%g /data /data/mine /data/other
+                cat /data/locked
+                cat /data/other 2>/dev/null && echo read
+                mkdir /data/db && chown 999:998 /data/db && chmod 700 /data/db'
+        echo "$output"
+        [ "$output" = "$(printf '0:0\n0:0\n65534:65534\nlocked')" ]
+        # as the image of a database does it: the folder belongs to its own user, which makes files in it
+        run as_user run --rm --network none -v "$home/data:/data" -u 999:998 busybox sh -c '
+                stat -c %u:%g:%a /data/db && echo x >/data/db/file && ln -s file /data/db/link && stat -c %u:%g /data/db/file
+                touch /data/mine 2>/dev/null && echo touched; cat /data/db/link'
+        echo "$output"
+        [ "$output" = "$(printf '999:998:700\n999:998\nx')" ]
+        [ "$(stat -c %U "$home/data/db/file")" = nobody ]
+        [ "$(stat -c %u:%a "$home/data/other")" = 0:600 ]
+}
