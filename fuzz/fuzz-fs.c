@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,21 @@ struct guest {
 
 static struct fs_scratch scratch;
 
+/* What lies outside: random, so that no input holds it but one that read it. */
+static char secret[17];
+
+static bool holds_secret(const uint8_t *bytes, size_t size)
+{
+        for (size_t at = 0; at + 16 <= size; at++) {
+                size_t same = 0;
+                while (same < 16 && bytes[at + same] == (uint8_t)secret[same])
+                        same++;
+                if (same == 16)
+                        return true;
+        }
+        return false;
+}
+
 static void put_file(int dir, const char *name, const char *text)
 {
         int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -56,7 +72,7 @@ static int make_tree(char *path, int *ret_share)
         if (top < 0 || mkdirat(top, "share", 0755) < 0 || mkdirat(top, "share/d", 0755) < 0 ||
             symlinkat("../outside", top, "share/l") < 0)
                 abort();
-        put_file(top, "outside", "secret");
+        put_file(top, "outside", secret);
         put_file(top, "share/f", "contents");
         put_file(top, "share/d/g", "more");
         *ret_share = openat(top, "share", O_PATH | O_CLOEXEC);
@@ -66,11 +82,11 @@ static int make_tree(char *path, int *ret_share)
 /* Nothing was made, changed or read beside the share. */
 static void check_tree(int top)
 {
-        char text[16];
+        uint8_t text[32];
         struct stat st;
         int fd = openat(top, "outside", O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || read(fd, text, sizeof(text)) != 6 || memcmp(text, "secret", 6) != 0 ||
-            fstat(fd, &st) < 0 || (st.st_mode & 07777) != 0644 || st.st_nlink != 1)
+        if (fd < 0 || read(fd, text, sizeof(text)) != 16 || !holds_secret(text, 16) || fstat(fd, &st) < 0 ||
+            (st.st_mode & 07777) != 0644 || st.st_nlink != 1)
                 abort();
         (void)close(fd);
         if (fstat(top, &st) < 0 || unlinkat(top, "outside", 0) < 0 || path_remove_all_at(top, "share") < 0)
@@ -131,14 +147,21 @@ static void serve(struct guest *g, const uint8_t *message, size_t length)
         memcpy(&reply, in, sizeof(reply));
         if (n > room || reply.len != n || reply.error > 0 || reply.error < -4095)
                 abort();
-        if (n > sizeof(reply) && memmem(in, n, "secret", 6) != NULL)
+        if (holds_secret(in, n))
                 abort();
         if (reply.error == 0)
                 learn(g, head.opcode, in + sizeof(reply), n - sizeof(reply));
 }
 
-static void limit(void)
+static void prepare(void)
 {
+        if (secret[0] != '\0')
+                return;
+        for (size_t i = 0; i < 16; i++) { /* no NUL: it is a text */
+                if (getrandom(&secret[i], 1, 0) != 1)
+                        abort();
+                secret[i] = (char)(secret[i] | 1);
+        }
         struct rlimit file = {1 << 20, 1 << 20};
         (void)signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &file) < 0)
@@ -151,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct error err = ERROR_INIT;
         struct guest g = {.node_count = 0};
         struct fs_share shares[2] = {{.cache = FS_CACHE_AUTO}, {.readonly = true, .cache = FS_CACHE_ALWAYS}};
+        prepare();
         int top = make_tree(path, &shares[0].fd);
         int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         shares[1].fd = shares[0].fd;
@@ -160,7 +184,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .owners = size > 0 && data[0] & 1 ? FS_OWNERS_REAL : FS_OWNERS_MAPPED,
                                      .proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC)};
         mode_t mask = umask(0);
-        limit();
         if (fs_new(&options, &g.fs, &err) < 0 || fchdir(options.proc_fd) < 0)
                 abort();
         for (size_t at = 1; at + HEAD_SIZE <= size;) {
