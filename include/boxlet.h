@@ -294,6 +294,36 @@ BOXLET_API int boxlet_box_logs(struct boxlet_box *box, const struct boxlet_log_o
 /* The last bytes of the guest's console, for a person. */
 BOXLET_API int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_error *error);
 
+/* ---- Volumes: disks with a name, which outlive the boxes that mount them ---- */
+
+struct boxlet_volume_options {
+        size_t size;
+        uint64_t size_bytes;       /* 0: 10 GiB; of one that is there: any */
+        const char *const *labels; /* "key=value" strings, NULL-terminated */
+};
+#define BOXLET_VOLUME_OPTIONS_INIT                            \
+        {                                                     \
+                sizeof(struct boxlet_volume_options), 0, NULL \
+        }
+
+/* Makes a volume; one of that name that is there already is fine. name NULL: one is made up. *ret_name may be
+ * NULL. Mounting a name that does not exist makes it too. */
+BOXLET_API int boxlet_volume_create(struct boxlet *boxlet, const char *name,
+                                    const struct boxlet_volume_options *options, char **ret_name,
+                                    struct boxlet_error *error);
+/* JSON: an array of objects as boxlet_volume_inspect() gives one: Name, CreatedAt, Driver, Scope, Labels,
+ * Size, Allocated (bytes on the host), Boxes that refer to it, RunningBoxes among them, Anonymous, Disk. */
+BOXLET_API int boxlet_volume_list(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
+BOXLET_API int boxlet_volume_inspect(struct boxlet *boxlet, const char *name, char **ret_json,
+                                     struct boxlet_error *error);
+/* -EBUSY while a box refers to it, even one that does not run. force: one that does not exist is fine. */
+BOXLET_API int boxlet_volume_remove(struct boxlet *boxlet, const char *name, int force,
+                                    struct boxlet_error *error);
+/* Removes volumes no box refers to: those without a chosen name, or all. *ret_report: their names, one a
+ * line; NULL: none. */
+BOXLET_API int boxlet_volume_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_bytes,
+                                   char **ret_report, struct boxlet_error *error);
+
 /* ---- Processes: a box's init, or a command executed in it ---- */
 
 struct boxlet_exec_options {

@@ -144,7 +144,7 @@ static int carry_out(struct boot *boot, const char **ret_stage, struct error *er
         if (r < 0)
                 return r;
         agent->readonly_root = boot->plan->readonly;
-        agent->has_disk = boot->plan->upper != NULL;
+        agent->has_disk = boot->plan->upper != NULL || boot->plan->disk_count > 0;
         r = worker_start(agent->loop, &root_ops, boot, &boot->root, err);
         if (r == 0)
                 r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);

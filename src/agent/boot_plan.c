@@ -10,11 +10,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX (1U << 20)
+#define FILE_MAX  (1U << 20)
+#define DISKS_MAX 64
 
 static int hex_digit(char c)
 {
@@ -76,6 +78,55 @@ static int parse_root(const json_t *request, struct boot_plan *plan, struct erro
                 if (**path != '/' || (*path)[1] == '\0')
                         return error_set(err, -EINVAL, "'root.volumes': '%.200s' is no place for a volume",
                                          *path);
+        }
+        return 0;
+}
+
+static bool is_disk_name(const char *name)
+{
+        return name[0] != '\0' && name[0] != '.' && strlen(name) <= NAME_MAX && strchr(name, '/') == NULL;
+}
+
+static int parse_disk(const json_t *json, struct boot_disk *disk, struct error *err)
+{
+        const char *name, *device, *path;
+        int r = json_get_string(json, "name", &name, err);
+        if (r == 0)
+                r = json_get_string(json, "device", &device, err);
+        if (r == 0)
+                r = json_get_string_or(json, "path", NULL, &path, err);
+        if (r == 0)
+                r = json_get_bool_or(json, "readonly", false, &disk->readonly, err);
+        if (r == 0 && (!is_disk_name(name) || device[0] != '/' || (path != NULL && path[0] != '/')))
+                r = error_set(err, -EINVAL, "'%.64s' is no disk with a device and a place", name);
+        if (r == 0)
+                r = copy_text(&disk->name, name, err);
+        if (r == 0)
+                r = copy_text(&disk->device, device, err);
+        if (r == 0 && path != NULL)
+                r = copy_text(&disk->path, path, err);
+        return r;
+}
+
+static int parse_disks(const json_t *request, struct boot_plan *plan, struct error *err)
+{
+        const json_t *list = json_object_get(request, "disks");
+        if (list == NULL || json_is_null(list))
+                return 0;
+        if (!json_is_array(list) || json_array_size(list) > DISKS_MAX)
+                return error_set(err, -EINVAL, "'disks' is not an array of at most %d", DISKS_MAX);
+        plan->disks = calloc(json_array_size(list) + 1, sizeof(*plan->disks));
+        if (plan->disks == NULL)
+                return error_errno(err, -ENOMEM, "read boot request");
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                int r = parse_disk(json_array_get(list, i), &plan->disks[plan->disk_count++], err);
+                if (r < 0)
+                        return error_wrap(err, "'disks'");
+                for (size_t j = 0; j < i; j++) {
+                        if (strcmp(plan->disks[i].name, plan->disks[j].name) == 0)
+                                return error_set(err, -EINVAL, "'disks' has two called '%.64s'",
+                                                 plan->disks[i].name);
+                }
         }
         return 0;
 }
@@ -285,6 +336,8 @@ static int parse_all(const json_t *request, struct boot_plan *plan, struct error
         if (r == 0)
                 r = parse_shares(request, plan, err);
         if (r == 0)
+                r = parse_disks(request, plan, err);
+        if (r == 0)
                 r = parse_network(request, plan, err);
         if (r == 0)
                 r = parse_hosts(request, plan, err);
@@ -317,6 +370,12 @@ void boot_plan_free(struct boot_plan *plan)
                 free(plan->sysctls[i].value);
         }
         free(plan->sysctls);
+        for (size_t i = 0; i < plan->disk_count; i++) {
+                free(plan->disks[i].name);
+                free(plan->disks[i].device);
+                free(plan->disks[i].path);
+        }
+        free(plan->disks);
         free(plan->lower);
         free(plan->upper);
         free(plan->shares);

@@ -24,6 +24,14 @@ struct boot_sysctl {
         char *value;
 };
 
+/* A disk with a name, besides the box's own. */
+struct boot_disk {
+        char *name;   /* no '/', not "." or ".." */
+        char *device; /* block device with ext4 */
+        char *path;   /* place in the image that an empty one is filled from; NULL: none */
+        bool readonly;
+};
+
 /* The boot request (docs/protocol.md, section 3), checked. */
 struct boot_plan {
         int64_t time_ns; /* 0: leave the clock */
@@ -35,6 +43,8 @@ struct boot_plan {
         bool readonly;
         char **volumes; /* absolute paths */
         char *shares;   /* tag of the virtio-fs device with the host's folders; NULL: none */
+        struct boot_disk *disks;
+        size_t disk_count;
         bool has_network;
         uint8_t mac[6];
         int mtu; /* 0: the default */

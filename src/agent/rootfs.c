@@ -8,6 +8,7 @@
  *     RUN/disk/volumes/X   paths of the image that lie directly on the disk, mounted over the root
  *     RUN/root             all of it together
  *     RUN/shares/N         what the host shares; a container's mounts bind them (docs/protocol.md, section 3)
+ *     RUN/disks, volumes   disks with a name (disk.c)
  *
  * Overlay options: no metacopy and no index, because the lower file may be written anew between two starts of
  * a box (both keep handles of lower files in the upper layer); redirect_dir, so that folders of the image can
@@ -15,6 +16,7 @@
  */
 #include "agent/rootfs.h"
 
+#include "agent/disk.h"
 #include "agent/mounts.h"
 #include "agent/volume.h"
 #include "base/cleanup.h"
@@ -128,7 +130,7 @@ int rootfs_mount(const struct boot_plan *plan, const char *run_folder, struct er
                 if (r < 0)
                         (void)error_wrap(err, "volume '%s'", *path);
         }
-        return r;
+        return r < 0 ? r : disk_mount_all(plan, run_folder, root, err);
 }
 
 void rootfs_unmount(const char *run_folder)
@@ -139,6 +141,7 @@ void rootfs_unmount(const char *run_folder)
         /* volumes lie on top of the root, in an order that does not matter to a lazy unmount */
         if (umount2(root.path, MNT_DETACH) < 0 && errno != EINVAL)
                 log_warning("unmount '%s': %s", root.path, strerror(errno));
+        disk_unmount_all(run_folder);
         if (umount2(disk.path, 0) == 0)
                 return;
         if (mount(NULL, disk.path, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)

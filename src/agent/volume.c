@@ -283,7 +283,7 @@ void volume_name(const char *path, char *ret_name, size_t size)
         (void)snprintf(ret_name, size, "%016llx%s", (unsigned long long)hash, tail); /* 80 bytes */
 }
 
-static int fill(int source_fd, int volumes_fd, const char *name, struct error *err)
+int volume_fill(int source_fd, int volumes_fd, const char *name, struct error *err)
 {
         char temporary[100];
         (void)snprintf(temporary, sizeof(temporary), "%s.new", name); /* 84 bytes */
@@ -311,7 +311,7 @@ int volume_mount(int root_fd, int volumes_fd, const char *path, struct error *er
         if (!S_ISDIR(st.st_mode))
                 return error_set(err, -ENOTDIR, "it is not a folder in the image");
         if (faccessat(volumes_fd, name, F_OK, 0) < 0) {
-                int r = fill(place, volumes_fd, name, err);
+                int r = volume_fill(place, volumes_fd, name, err);
                 if (r < 0)
                         return r;
         }

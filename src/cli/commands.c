@@ -5,11 +5,19 @@
 #include <string.h>
 
 const struct command *const cli_commands[] = {
-    &command_run,  &command_create,  &command_start,      &command_exec,   &command_attach,
-    &command_wait, &command_ls,      &command_stop,       &command_kill,   &command_rm,
-    &command_logs, &command_inspect, &command_pull,       &command_images, &command_rmi,
-    &command_tag,  &command_load,    &command_save,       &command_import, &command_image,
-    &command_info, &command_version, &command_completion, &command_help,   NULL,
+    &command_run,     &command_create,
+    &command_start,   &command_exec,
+    &command_attach,  &command_wait,
+    &command_ls,      &command_stop,
+    &command_kill,    &command_rm,
+    &command_logs,    &command_inspect,
+    &command_pull,    &command_images,
+    &command_rmi,     &command_tag,
+    &command_load,    &command_save,
+    &command_import,  &command_image,
+    &command_volume,  &command_info,
+    &command_version, &command_completion,
+    &command_help,    NULL,
 };
 
 const struct refused_command cli_refused_commands[] = {
@@ -40,7 +48,6 @@ const struct refused_command cli_refused_commands[] = {
     {"top", "use 'boxlet exec BOX ps'"},
     {"unpause", NULL},
     {"update", NULL},
-    {"volume", "volumes that an image declares lie on the box's own disk"},
     {NULL, NULL},
 };
 

@@ -35,12 +35,21 @@ static int check(void *data, struct error *err)
         return r < 0 ? r : box_plan_check(&plan->box, err);
 }
 
-static int run_detached(struct cli *cli, struct boxlet_box *box)
+/* It did not start at all: with --rm it goes now. */
+static int start_failed(struct cli *cli, const struct run_plan *plan, struct boxlet_box *box,
+                        const struct boxlet_error *error)
+{
+        if (plan->box.auto_remove)
+                (void)boxlet_box_remove(box, 0, NULL); /* what stays is shown by `ls -a` */
+        return cli_fail(cli, error);
+}
+
+static int run_detached(struct cli *cli, const struct run_plan *plan, struct boxlet_box *box)
 {
         struct boxlet_process *process = NULL;
         struct boxlet_error error = {0};
         if (boxlet_box_start(box, BOXLET_START_DETACHED, &process, &error) < 0)
-                return cli_fail(cli, &error);
+                return start_failed(cli, plan, box, &error);
         int code = session_await_start(cli, process, box);
         if (code == 0)
                 printf("%s\n", boxlet_box_id(box));
@@ -63,7 +72,7 @@ static int run_attached(struct cli *cli, const struct run_plan *plan, struct box
         if (plan->box.interactive)
                 flags |= BOXLET_ATTACH_STDIN;
         if (boxlet_box_start(box, flags, &process, &error) < 0)
-                return cli_fail(cli, &error);
+                return start_failed(cli, plan, box, &error);
         return session_conduct(cli, process, &session);
 }
 
@@ -77,7 +86,7 @@ static int carry_out(struct cli *cli, void *data)
                 return code;
         if (box_plan_create(cli, &plan->box, &box, &error) < 0)
                 return cli_fail(cli, &error);
-        code = plan->detach ? run_detached(cli, box) : run_attached(cli, plan, box);
+        code = plan->detach ? run_detached(cli, plan, box) : run_attached(cli, plan, box);
         boxlet_box_free(box);
         return code;
 }

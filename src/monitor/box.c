@@ -33,6 +33,7 @@
 #include "monitor/client.h"
 #include "monitor/config.h"
 #include "monitor/console.h"
+#include "monitor/disks.h"
 #include "monitor/guest.h"
 #include "monitor/init.h"
 #include "monitor/logfile.h"
@@ -138,8 +139,8 @@ static void power_off(struct box *b, int64_t patience_ms)
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
         (void)source_arm(b->stop_timer, -1);
         b->suspicion[0] = '\0';
-        if (b->machine_down || !b->booted || b->guest == NULL || b->config.auto_remove ||
-            b->config.disk == NULL || guest_shutdown(b->guest) < 0) {
+        bool keeps = (b->config.disk != NULL && !b->config.auto_remove) || disks_writable(&b->config);
+        if (b->machine_down || !b->booted || b->guest == NULL || !keeps || guest_shutdown(b->guest) < 0) {
                 kill_machine(b);
                 return;
         }
@@ -712,6 +713,7 @@ static void release(struct box *b)
         machine_free(b->machine);
         b->machine = NULL;
         remains_reap();
+        disks_release(&b->config);
         if (b->console != NULL)
                 console_drain(b->console);
         console_free(b->console);
@@ -803,6 +805,8 @@ static int prepare(struct box *b, const char **ret_stage, struct error *err)
         int r = clients_listen(b->clients, b->plan.box_fd, err);
         if (r == 0)
                 r = read_config(b, err);
+        if (r == 0)
+                r = disks_adopt(&b->config, err);
         if (r == 0)
                 r = logfile_new(b->plan.box_fd, b->config.log_maximum_bytes, b->config.log_files, &b->log,
                                 err);

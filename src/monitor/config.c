@@ -133,6 +133,38 @@ static int read_shares(struct config *c, struct error *err)
         return r < 0 ? r : shares_check(c->shares, err);
 }
 
+static int read_disk(const json_t *o, struct config_disk *disk, struct error *err)
+{
+        int64_t fd = -1;
+        int r = json_get_string(o, "name", &disk->name, err);
+        if (r == 0)
+                r = json_get_integer(o, "fd", 3, 1023, &fd, err);
+        if (r == 0)
+                r = get_path(o, "path", false, &disk->path, err);
+        if (r == 0)
+                r = json_get_bool_or(o, "readonly", false, &disk->readonly, err);
+        disk->fd = (int)fd;
+        return r;
+}
+
+static int read_disks(struct config *c, struct error *err)
+{
+        const json_t *disks = NULL;
+        int r = get_array(c->document, "disks", &disks, err);
+        if (r == 0 && json_array_size(disks) > CONFIG_DISKS_MAX)
+                r = error_set(err, -EINVAL, "'disks' holds more than %d", CONFIG_DISKS_MAX);
+        for (size_t i = 0; r == 0 && i < json_array_size(disks); i++) {
+                r = read_disk(json_array_get(disks, i), &c->disks[i], err);
+                for (size_t j = 0; r == 0 && j < i; j++) {
+                        if (c->disks[j].fd == c->disks[i].fd)
+                                r = error_set(err, -EINVAL, "'disks' names descriptor %d twice",
+                                              c->disks[i].fd);
+                }
+        }
+        c->disk_count = r == 0 ? json_array_size(disks) : 0;
+        return r;
+}
+
 static int read_container(struct config *c, struct error *err)
 {
         const json_t *o = NULL, *process = NULL;
@@ -226,8 +258,9 @@ static int read_log(struct config *c, struct error *err)
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
         static int (*const parts[])(struct config *,
-                                    struct error *) = {read_identity, read_programs,  read_machine, read_root,
-                                                       read_shares,   read_container, read_network, read_log};
+                                    struct error *) = {read_identity,  read_programs, read_machine,
+                                                       read_root,      read_shares,   read_disks,
+                                                       read_container, read_network,  read_log};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)

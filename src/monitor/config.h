@@ -14,12 +14,20 @@
 #define CONFIG_SIZE_MAX    (4U << 20)
 #define CONFIG_PUBLISH_MAX 4096
 #define CONFIG_ADDRESS_MAX 46
+#define CONFIG_DISKS_MAX   24 /* vda and vdb are the box's own */
 
 struct publish {
         char address[CONFIG_ADDRESS_MAX]; /* "": any address, IPv4 and IPv6 */
         uint16_t host_port;               /* 0: any free one */
         uint16_t box_port;
         bool udp;
+};
+
+/* A disk with a name (volume), which the starter opened, locked and handed down. */
+struct config_disk {
+        int fd;
+        const char *name, *path; /* path: what an empty one is filled from; may be NULL */
+        bool readonly;
 };
 
 struct config {
@@ -34,6 +42,8 @@ struct config {
         bool readonly, stdin_open, terminal, auto_remove;
         const json_t *volumes, *hosts, *sysctl, *spec; /* the first three may be NULL */
         const json_t *shares;                          /* folders and files of the host; may be NULL */
+        struct config_disk disks[CONFIG_DISKS_MAX];
+        size_t disk_count;
         bool has_network;
         struct publish *publish;
         size_t publish_count;

@@ -52,6 +52,7 @@ enum {
         CHILD_IMAGE,
         CHILD_DISK,
         CHILD_NET,
+        CHILD_VOLUMES,    /* and up: CONFIG_DISKS_MAX */
         CHILD_SHARES = 64 /* and up */
 };
 
@@ -96,6 +97,9 @@ static json_t *describe(const struct machine_plan *plan)
         json_t *disks = json_pack("[{s:i, s:b}]", "fd", CHILD_IMAGE, "readonly", 1);
         if (disks != NULL && c->disk != NULL)
                 (void)json_array_append_new(disks, json_pack("{s:i, s:b}", "fd", CHILD_DISK, "readonly", 0));
+        for (size_t i = 0; i < c->disk_count; i++)
+                (void)json_array_append_new(disks, json_pack("{s:i, s:b}", "fd", CHILD_VOLUMES + (int)i,
+                                                             "readonly", (int)c->disks[i].readonly));
         json_t *net =
             plan->net_fd < 0 ? json_null() : json_pack("{s:i, s:s}", "fd", CHILD_NET, "mac", plan->mac);
         return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o}",
@@ -132,18 +136,18 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
         int r = make_config_fd(plan, &config_fd, err);
         if (r < 0)
                 return r;
-        struct process_fd fds[10 + SHARES_MAX] = {
-            {config_fd, CHILD_CONFIG},         {monitor_fd, CHILD_MONITOR}, {vsock_fd, CHILD_VSOCK},
-            {plan->console_fd, CHILD_CONSOLE}, {f->kernel, CHILD_KERNEL},   {f->initrd, CHILD_INITRD},
-            {f->image, CHILD_IMAGE},           {plan->log_fd, 2},           {f->disk, CHILD_DISK},
-            {plan->net_fd, CHILD_NET}};
+        struct process_fd fds[10 + CONFIG_DISKS_MAX + SHARES_MAX] = {
+            {config_fd, CHILD_CONFIG}, {monitor_fd, CHILD_MONITOR},
+            {vsock_fd, CHILD_VSOCK},   {plan->console_fd, CHILD_CONSOLE},
+            {f->kernel, CHILD_KERNEL}, {f->initrd, CHILD_INITRD},
+            {f->image, CHILD_IMAGE},   {plan->log_fd, 2}};
         size_t count = 8;
         if (f->disk >= 0)
-                count++;
-        else
-                fds[8] = fds[9];
+                fds[count++] = (struct process_fd){f->disk, CHILD_DISK};
         if (plan->net_fd >= 0)
-                count++;
+                fds[count++] = (struct process_fd){plan->net_fd, CHILD_NET};
+        for (size_t i = 0; i < plan->config->disk_count; i++)
+                fds[count++] = (struct process_fd){plan->config->disks[i].fd, CHILD_VOLUMES + (int)i};
         shares_hand_over(&f->shares, CHILD_SHARES, fds, &count);
         const char *const argv[] = {"boxlet-vmm", "--config-fd", "3", NULL};
         pid_t pid;

@@ -2,6 +2,7 @@
 /* Makes the boot and the start request. Pure but for the clock and the random bytes. */
 #include "monitor/request.h"
 
+#include "monitor/disks.h"
 #include "monitor/state.h"
 
 #include <string.h>
@@ -72,11 +73,13 @@ json_t *request_boot(const struct config *c, const struct request_network *netwo
         json_t *volumes = c->volumes != NULL ? json_incref((json_t *)c->volumes) : json_array();
         json_t *sysctl = make_sysctl(c, network);
         json_t *net = network->document != NULL ? json_incref((json_t *)network->document) : json_null();
-        return json_pack("{s:s, s:I, s:s, s:s, s:{s:s, s:s?, s:b, s:o}, s:o, s:o, s:o, s:s?}", "op", "boot",
-                         "time_ns", (json_int_t)state_now_ns(), "entropy", entropy, "hostname", c->hostname,
-                         "root", "lower", "/dev/vda", "upper", c->disk != NULL ? "/dev/vdb" : NULL,
-                         "readonly", (int)c->readonly, "volumes", volumes, "network", net, "hosts", hosts,
-                         "sysctl", sysctl, "shares", json_array_size(c->shares) > 0 ? "boxlet" : NULL);
+        return json_pack("{s:s, s:I, s:s, s:s, s:{s:s, s:s?, s:b, s:o}, s:o, s:o, s:o, s:s?, s:o}", "op",
+                         "boot", "time_ns", (json_int_t)state_now_ns(), "entropy", entropy, "hostname",
+                         c->hostname, "root", "lower", "/dev/vda", "upper",
+                         c->disk != NULL ? "/dev/vdb" : NULL, "readonly", (int)c->readonly, "volumes",
+                         volumes, "network", net, "hosts", hosts, "sysctl", sysctl, "shares",
+                         json_array_size(c->shares) > 0 ? "boxlet" : NULL, "disks",
+                         disks_request(c, c->disk != NULL ? 2 : 1));
 }
 
 json_t *request_start(const struct config *c, uint16_t rows, uint16_t columns)

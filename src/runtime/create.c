@@ -17,6 +17,7 @@
 #include "runtime/publish.h"
 #include "runtime/shares.h"
 #include "runtime/spec.h"
+#include "runtime/volume.h"
 #include "runtime/words.h"
 
 #include <errno.h>
@@ -146,7 +147,8 @@ static int make_config(struct plan *plan, struct error *err)
                       "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0, "readonly",
                       o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
                       "support_docker", o->support_docker != 0, "shares", shares_describe(&plan->mounts));
-        if (json != NULL)
+        if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
+            json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0)
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
 }
@@ -202,10 +204,32 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
         return r;
 }
 
+static int check_volumes(const struct plan *plan, struct error *err)
+{
+        struct engine engine;
+        int r = engine_choose(plan->options.engine, &engine, err);
+        if (r < 0)
+                return r;
+        bool has_network = strcmp(plan->options.network, "none") != 0, has_shares = false;
+        for (size_t i = 0; i < plan->mounts.count; i++)
+                has_shares |= plan->mounts.entries[i].kind == MOUNT_SHARE;
+        unsigned slots = engine_volume_slots(&engine, has_network, has_shares);
+        cleanup_json json_t *disks = mounts_disks(&plan->mounts);
+        if (disks == NULL)
+                return error_set(err, -ENOMEM, "create box: out of memory");
+        if (json_array_size(disks) > slots)
+                return error_set(
+                    err, -E2BIG,
+                    "create box: %zu volumes with a name: a machine of the engine %s has room for %u",
+                    json_array_size(disks), engine.name, slots);
+        return 0;
+}
+
 static int plan_mounts(struct plan *plan, struct error *err)
 {
         cleanup_free char *working_dir = get_current_dir_name(); /* NULL: only ./FOLDER is refused */
-        return mounts_parse(plan->options.volumes, plan->options.mounts, working_dir, &plan->mounts, err);
+        int r = mounts_parse(plan->options.volumes, plan->options.mounts, working_dir, &plan->mounts, err);
+        return r == 0 ? check_volumes(plan, err) : r;
 }
 
 static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
@@ -225,8 +249,6 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         if (r == 0)
                 r = plan_mounts(plan, err);
         if (r == 0)
-                r = mounts_check_kinds(&plan->mounts, err);
-        if (r == 0)
                 r = shares_check(&plan->mounts, err);
         if (r == 0)
                 r = find_image(b, plan, err);
@@ -235,6 +257,18 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         if (r == 0)
                 r = mounts_apply(&plan->mounts, plan->spec.document, plan->spec.volumes, err);
         return r == 0 ? make_config(plan, err) : r;
+}
+
+/* Makes the volumes that are not there. The box's record is there before: nobody removes them any more. */
+static int make_volumes(struct boxlet *b, const struct plan *plan, struct error *err)
+{
+        int r = 0;
+        for (size_t i = 0; r >= 0 && i < plan->mounts.count; i++) {
+                const struct mount_request *request = &plan->mounts.entries[i];
+                if (request->kind == MOUNT_VOLUME && request->source != NULL)
+                        r = volume_ensure(b, request->source, VOLUME_DEFAULT, NULL, false, err);
+        }
+        return r < 0 ? r : 0;
 }
 
 static int64_t wall_clock_ns(void)
@@ -321,8 +355,16 @@ static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box
                 r = make_disk(b, plan, box_fd, err);
         if (r == 0)
                 r = record_box(b, plan, ret_record, err);
-        if (r < 0)
+        if (r == 0) {
+                r = make_volumes(b, plan, err);
+                if (r < 0)
+                        state_box_done(ret_record);
+        }
+        struct error ignored = ERROR_INIT;
+        if (r < 0) {
+                (void)state_delete(b->state, plan->id, &ignored); /* it may not have come so far */
                 (void)path_remove_all_at(b->boxes_fd, plan->id); /* what stays is collected by a later call */
+        }
         return r;
 }
 

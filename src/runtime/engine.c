@@ -58,6 +58,14 @@ int engine_choose(const char *name, struct engine *ret_engine, struct error *err
         return 0;
 }
 
+unsigned engine_volume_slots(const struct engine *engine, bool has_network, bool has_shares)
+{
+        /* QEMU's microvm has eight slots: image, box disk, vsock, perhaps network and shared folders */
+        if (strcmp(engine->engine, "qemu") == 0)
+                return 5U - has_network - has_shares;
+        return 24; /* vdc to vdz */
+}
+
 json_t *engine_report(void)
 {
         char reason[REASON_MAX];

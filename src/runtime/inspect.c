@@ -173,13 +173,13 @@ static json_t *inspect_json(struct boxlet *b, const struct view *v)
         const json_t *args = json_object_get(spec_process(v), "args");
         json_t *rest = json_copy((json_t *)args);
         (void)json_array_remove(rest, 0); /* never empty: spec.c refuses that */
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:{s:o}, s:o, s:s+++}", "Id",
-                         v->record->id, "Created", time_json(v->record->created_ns), "Path",
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:o}, s:o, s:s+++}",
+                         "Id", v->record->id, "Created", time_json(v->record->created_ns), "Path",
                          json_incref(json_array_get(args, 0)), "Args", rest, "State", state_part(v), "Image",
                          v->record->image_id, "ImageDigest", v->record->image_digest, "Name", v->record->name,
-                         "Config", config_part(v), "HostConfig", host_part(v), "NetworkSettings", "Ports",
-                         port_map(ports_of(v)), "Spec", lent(v->config, "spec"), "LogPath", b->home,
-                         "/boxes/", v->record->id, "/log");
+                         "Config", config_part(v), "HostConfig", host_part(v), "Mounts",
+                         lent(v->config, "mounts"), "NetworkSettings", "Ports", port_map(ports_of(v)), "Spec",
+                         lent(v->config, "spec"), "LogPath", b->home, "/boxes/", v->record->id, "/log");
 }
 
 static int inspect(struct boxlet_box *box, char **ret_json, struct error *err)

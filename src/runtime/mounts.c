@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGENT_VOLUMES "/run/box/volumes/" /* docs/protocol.md, section 3 */
+
 void mounts_done(struct mount_list *list)
 {
         for (size_t i = 0; i < list->count; i++)
@@ -89,18 +91,6 @@ int mounts_parse(const char *const *volumes, const char *const *mounts, const ch
         return 0;
 }
 
-int mounts_check_kinds(const struct mount_list *list, struct error *err)
-{
-        for (size_t i = 0; i < list->count; i++) {
-                const struct mount_request *request = &list->entries[i];
-                if (request->kind == MOUNT_VOLUME && request->source != NULL)
-                        return error_set(err, -ENOTSUP,
-                                         "mount '%.300s': volumes with a name are not supported yet",
-                                         request->source);
-        }
-        return 0;
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
         const char *text = json_string_value(json_object_get(object, key));
@@ -137,6 +127,15 @@ static int put_tmpfs(json_t *mounts, const struct mount_request *request, struct
         return mounts_put(mounts,
                           json_pack("{s:s, s:s, s:s, s:O}", "destination", request->target, "type", "tmpfs",
                                     "source", "tmpfs", "options", options),
+                          err);
+}
+
+static int put_volume(json_t *mounts, const struct mount_request *request, struct error *err)
+{
+        json_t *options = json_pack("[s, s]", "bind", request->readonly ? "ro" : "rw");
+        return mounts_put(mounts,
+                          json_pack("{s:s, s:s, s:s+, s:o}", "destination", request->target, "type", "bind",
+                                    "source", AGENT_VOLUMES, request->source, "options", options),
                           err);
 }
 
@@ -179,6 +178,8 @@ int mounts_apply(const struct mount_list *list, json_t *document, json_t *volume
                         r = put_tmpfs(mounts, request, err);
                 if (r == 0 && request->kind == MOUNT_SHARE)
                         r = mounts_put(mounts, shares_mount(request, share++), err);
+                if (r == 0 && request->kind == MOUNT_VOLUME && request->source != NULL)
+                        r = put_volume(mounts, request, err);
                 if (r == 0 && request->kind == MOUNT_VOLUME && request->source == NULL &&
                     json_array_append_new(volumes, json_string(request->target)) < 0)
                         r = error_set(err, -ENOMEM, "create box: out of memory");
@@ -186,4 +187,65 @@ int mounts_apply(const struct mount_list *list, json_t *document, json_t *volume
                         return r;
         }
         return 0;
+}
+
+/* The disk of that volume among those of the machine. */
+static json_t *find_disk(const json_t *disks, const char *name)
+{
+        size_t i;
+        json_t *disk;
+        json_array_foreach ((json_t *)disks, i, disk) {
+                if (strcmp(text_of(disk, "volume"), name) == 0)
+                        return disk;
+        }
+        return NULL;
+}
+
+/* A volume that is mounted twice is read-only if it is so everywhere. */
+static int add_disk(json_t *disks, const struct mount_request *request)
+{
+        json_t *disk = find_disk(disks, request->source);
+        int r = 0;
+        if (disk == NULL) {
+                disk = json_pack("{s:s, s:n, s:b}", "volume", request->source, "path", "readonly", 1);
+                r = json_array_append_new(disks, disk);
+        }
+        if (r == 0 && !request->readonly)
+                r = json_object_set_new(disk, "readonly", json_false());
+        if (r == 0 && !request->no_copy && json_is_null(json_object_get(disk, "path")))
+                r = json_object_set_new(disk, "path", json_string(request->target));
+        return r;
+}
+
+json_t *mounts_disks(const struct mount_list *list)
+{
+        json_t *disks = json_array();
+        for (size_t i = 0; disks != NULL && i < list->count; i++) {
+                const struct mount_request *request = &list->entries[i];
+                if (request->kind == MOUNT_VOLUME && request->source != NULL &&
+                    add_disk(disks, request) < 0) {
+                        json_decref(disks);
+                        return NULL;
+                }
+        }
+        return disks;
+}
+
+json_t *mounts_describe(const struct mount_list *list)
+{
+        static const char *const types[] = {"bind", "volume", "tmpfs"};
+        json_t *array = json_array();
+        for (size_t i = 0; array != NULL && i < list->count; i++) {
+                const struct mount_request *request = &list->entries[i];
+                const char *source = request->source == NULL ? "" : request->source;
+                bool is_volume = request->kind == MOUNT_VOLUME;
+                json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:b}", "Type", types[request->kind],
+                                        is_volume ? "Name" : "Source", source, "Destination", request->target,
+                                        "Mode", request->readonly ? "ro" : "", "RW", (int)!request->readonly);
+                if (json_array_append_new(array, one) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
 }

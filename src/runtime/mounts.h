@@ -49,16 +49,20 @@ void mounts_done(struct mount_list *list);
 int mounts_parse(const char *const *volumes, const char *const *mounts, const char *working_dir,
                  struct mount_list *ret_list, struct error *err);
 
-/* Refuses what no box can have yet. */
-int mounts_check_kinds(const struct mount_list *list, struct error *err);
+/* The volumes with a name as disks of the machine: [{"volume", "path", "readonly"}], each once. NULL when out
+ * of memory. */
+json_t *mounts_disks(const struct mount_list *list);
+
+/* The list as docker inspect's "Mounts". NULL when out of memory. */
+json_t *mounts_describe(const struct mount_list *list);
 
 /* The name of a volume: [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128. */
 int mounts_check_name(const char *name, struct error *err);
 
 /*
- * Puts the tmpfs of the list into the runtime-spec document's mounts, and its anonymous volumes among
- * `volumes`, the paths that lie on the box's disk. A path the image declares as VOLUME gives way to what the
- * list mounts there.
+ * Puts what the list has into the runtime-spec document's mounts, and its anonymous volumes among `volumes`,
+ * the paths that lie on the box's disk. A volume with a name comes from where the agent mounts it. A path the
+ * image declares as VOLUME gives way to what the list mounts there.
  */
 int mounts_apply(const struct mount_list *list, json_t *document, json_t *volumes, struct error *err);
 

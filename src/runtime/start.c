@@ -18,6 +18,7 @@
 #include "runtime/process.h"
 #include "runtime/profile.h"
 #include "runtime/publish.h"
+#include "runtime/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ATTACH_FLAGS (BOXLET_ATTACH_STDIN | BOXLET_ATTACH_STDOUT | BOXLET_ATTACH_STDERR)
+#define FIRST_VOLUME_FD 6 /* in the monitor: box, lock and client come before */
+#define ATTACH_FLAGS    (BOXLET_ATTACH_STDIN | BOXLET_ATTACH_STDOUT | BOXLET_ATTACH_STDERR)
 
 /* Everything a start needs, gathered before the monitor is made. */
 struct start {
@@ -37,6 +39,7 @@ struct start {
         char *monitor, *vmm, *agent, *qemu, *passt, *kernel, *rootfs;
         struct engine engine;
         int box_fd, lock_fd;
+        struct volume_set volumes;
 };
 
 static void start_done(struct start *s)
@@ -46,6 +49,7 @@ static void start_done(struct start *s)
                 free(paths[i]);
         state_box_done(&s->record);
         json_decref(s->config);
+        volume_let_go(&s->volumes);
         close_fd(&s->lock_fd);
         close_fd(&s->box_fd);
 }
@@ -126,6 +130,10 @@ static int write_box_json(const struct start *s, struct error *err)
 {
         size_t size;
         cleanup_json json_t *json = box_json(s);
+        if (json != NULL && s->volumes.count > 0 &&
+            json_object_set_new(json, "disks",
+                                volume_box_json(json_object_get(s->config, "disks"), FIRST_VOLUME_FD)) < 0)
+                return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
         cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
         if (text == NULL)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
@@ -196,6 +204,11 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
                 r = find_programs(b, s, err);
         if (r == 0)
                 r = check_ports(s, err);
+        if (r == 0) {
+                r = volume_take_all(b, id, json_object_get(s->config, "disks"), &s->volumes, err);
+                if (r < 0)
+                        (void)error_wrap(err, "start box '%s'", s->record.name);
+        }
         if (r == 0)
                 r = find_rootfs(b, s, err);
         if (r == 0)
@@ -211,19 +224,22 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
 static int spawn_monitor(const struct start *s, int client_fd, bool hold, struct error *err)
 {
         const char *argv[12] = {"boxlet-monitor", "--box-fd", "3", "--lock-fd", "4"};
-        struct process_fd fds[3] = {{s->box_fd, 3}, {s->lock_fd, 4}, {client_fd, 5}};
-        size_t argc = 5;
+        struct process_fd fds[3 + VOLUMES_MAX] = {{s->box_fd, 3}, {s->lock_fd, 4}};
+        size_t argc = 5, fd_count = 2;
         if (client_fd >= 0) {
                 argv[argc++] = "--client-fd";
                 argv[argc++] = "5";
+                fds[fd_count++] = (struct process_fd){client_fd, 5};
         }
+        for (size_t i = 0; i < s->volumes.count; i++)
+                fds[fd_count++] = (struct process_fd){s->volumes.fds[i], FIRST_VOLUME_FD + (int)i};
         if (hold)
                 argv[argc++] = "--hold";
         struct process_plan plan = {
             .path = s->monitor,
             .argv = argv,
             .fds = fds,
-            .fd_count = client_fd >= 0 ? 3 : 2,
+            .fd_count = fd_count,
             .detached = true,
             .working_dir_fd = -1,
         };

@@ -12,24 +12,19 @@
  * ".schema.lock", one step a version (`migrations`). A version above ours is refused before anything is read.
  * 3. Text that goes in was checked to be UTF-8 by whoever made it.
  */
-#include "runtime/state.h"
+#include "runtime/state_db.h"
 
 #include "base/cleanup.h"
 #include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 
 #define FILE_NAME "boxlet.db"
 #define BUSY_MS   15000
-
-struct state {
-        sqlite3 *db;
-};
 
 /* migrations[v] leads from version v to v + 1. */
 static const char *const migrations[STATE_VERSION] = {
@@ -45,6 +40,13 @@ static const char *const migrations[STATE_VERSION] = {
     " auto_remove INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX boxes_image ON boxes(image_id);",
+    "CREATE TABLE volumes("
+    " name TEXT PRIMARY KEY,"
+    " size_bytes INTEGER NOT NULL,"
+    " labels TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " made_up INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;",
 };
 
 static int to_errno(int rc)
@@ -71,7 +73,7 @@ static int to_errno(int rc)
         }
 }
 
-static int fail(const struct state *s, struct error *err, const char *what)
+int state_db_fail(const struct state *s, struct error *err, const char *what)
 {
         int rc = sqlite3_extended_errcode(s->db);
         return error_set(err, to_errno(rc), "%s in the database: %s", what, sqlite3_errmsg(s->db));
@@ -79,35 +81,30 @@ static int fail(const struct state *s, struct error *err, const char *what)
 
 static int execute(struct state *s, const char *sql, const char *what, struct error *err)
 {
-        return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err, what);
+        return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : state_db_fail(s, err, what);
 }
 
-static void finalize_p(sqlite3_stmt **statement)
+int state_db_prepare(struct state *s, const char *sql, sqlite3_stmt **ret, struct error *err)
 {
-        (void)sqlite3_finalize(*statement); /* its error was seen by step */
-}
-#define cleanup_statement __attribute__((cleanup(finalize_p)))
-
-static int prepare(struct state *s, const char *sql, sqlite3_stmt **ret, struct error *err)
-{
-        return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK ? 0
-                                                                          : fail(s, err, "prepare statement");
+        return sqlite3_prepare_v2(s->db, sql, -1, ret, NULL) == SQLITE_OK
+                   ? 0
+                   : state_db_fail(s, err, "prepare statement");
 }
 
-static int bind_text(struct state *s, sqlite3_stmt *statement, int index, const char *text, struct error *err)
+int state_db_bind(struct state *s, sqlite3_stmt *statement, int index, const char *text, struct error *err)
 {
         int rc = sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
-        return rc == SQLITE_OK ? 0 : fail(s, err, "bind value");
+        return rc == SQLITE_OK ? 0 : state_db_fail(s, err, "bind value");
 }
 
 static int user_version(struct state *s, int *ret_version, struct error *err)
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
-        int r = prepare(s, "PRAGMA user_version", &statement, err);
+        int r = state_db_prepare(s, "PRAGMA user_version", &statement, err);
         if (r < 0)
                 return r;
         if (sqlite3_step(statement) != SQLITE_ROW)
-                return fail(s, err, "read the version");
+                return state_db_fail(s, err, "read the version");
         *ret_version = sqlite3_column_int(statement, 0);
         return 0;
 }
@@ -221,7 +218,7 @@ void state_list_free(struct state_box *boxes, size_t count)
 /* Runs one statement that gives no rows, in a transaction of its own (SQLite's automatic one). */
 static int run(struct state *s, sqlite3_stmt *statement, const char *what, struct error *err)
 {
-        return sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(s, err, what);
+        return sqlite3_step(statement) == SQLITE_DONE ? 0 : state_db_fail(s, err, what);
 }
 
 /* Who has the name, for the message. */
@@ -241,24 +238,24 @@ int state_insert(struct state *s, const struct state_box *box, struct error *err
         cleanup_statement sqlite3_stmt *statement = NULL;
         const char *const texts[] = {box->id,       box->name,         box->image_reference,
                                      box->image_id, box->image_digest, box->config};
-        int r =
-            prepare(s,
-                    "INSERT INTO boxes(id, name, image_reference, image_id, image_digest, config, created_ns,"
-                    " auto_remove) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                    &statement, err);
+        int r = state_db_prepare(
+            s,
+            "INSERT INTO boxes(id, name, image_reference, image_id, image_digest, config, created_ns,"
+            " auto_remove) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            &statement, err);
         for (int i = 0; r == 0 && i < 6; i++)
-                r = bind_text(s, statement, i + 1, texts[i], err);
+                r = state_db_bind(s, statement, i + 1, texts[i], err);
         if (r < 0)
                 return r;
         if (sqlite3_bind_int64(statement, 7, box->created_ns) != SQLITE_OK ||
             sqlite3_bind_int(statement, 8, box->auto_remove) != SQLITE_OK)
-                return fail(s, err, "bind value");
+                return state_db_fail(s, err, "bind value");
         int rc = sqlite3_step(statement);
         if (rc == SQLITE_DONE)
                 return 0;
         if ((rc & 0xff) == SQLITE_CONSTRAINT)
                 return name_taken(s, box->name, err);
-        return fail(s, err, "record the box");
+        return state_db_fail(s, err, "record the box");
 }
 
 #define COLUMNS                                                                                      \
@@ -302,16 +299,16 @@ static int find_one(struct state *s, const char *sql, const char *key, struct st
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
         cleanup_state_box struct state_box box = {0};
-        int r = prepare(s, sql, &statement, err);
+        int r = state_db_prepare(s, sql, &statement, err);
         if (r == 0)
-                r = bind_text(s, statement, 1, key, err);
+                r = state_db_bind(s, statement, 1, key, err);
         if (r < 0)
                 return r;
         int rc = sqlite3_step(statement);
         if (rc == SQLITE_DONE)
                 return error_set(err, -ENOENT, "find box '%s': there is none of that name or id", key);
         if (rc != SQLITE_ROW)
-                return fail(s, err, "find box");
+                return state_db_fail(s, err, "find box");
         r = read_row(statement, &box, err);
         if (r < 0)
                 return r;
@@ -320,7 +317,7 @@ static int find_one(struct state *s, const char *sql, const char *key, struct st
                 return error_set(err, -ENOTUNIQ, "find box '%s': several ids begin so: give more digits",
                                  key);
         if (rc != SQLITE_DONE)
-                return fail(s, err, "find box");
+                return state_db_fail(s, err, "find box");
         *ret_box = box;
         box = (struct state_box){0};
         return 0;
@@ -348,17 +345,21 @@ static int append_row(sqlite3_stmt *statement, struct state_box **boxes, size_t 
         return r;
 }
 
-int state_list(struct state *s, struct state_box **ret_boxes, size_t *ret_count, struct error *err)
+/* The rows that `sql` gives, with `key` for its parameter if there is one. */
+static int list_rows(struct state *s, const char *sql, const char *key, struct state_box **ret_boxes,
+                     size_t *ret_count, struct error *err)
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
         struct state_box *boxes = NULL;
         size_t count = 0;
         int rc = SQLITE_DONE;
-        int r = prepare(s, COLUMNS "ORDER BY created_ns DESC, id", &statement, err);
+        int r = state_db_prepare(s, sql, &statement, err);
+        if (r == 0 && key != NULL)
+                r = state_db_bind(s, statement, 1, key, err);
         while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW)
                 r = append_row(statement, &boxes, &count, err);
         if (r == 0 && rc != SQLITE_DONE)
-                r = fail(s, err, "list boxes");
+                r = state_db_fail(s, err, "list boxes");
         if (r < 0) {
                 state_list_free(boxes, count);
                 return r;
@@ -368,17 +369,31 @@ int state_list(struct state *s, struct state_box **ret_boxes, size_t *ret_count,
         return 0;
 }
 
+int state_list(struct state *s, struct state_box **ret_boxes, size_t *ret_count, struct error *err)
+{
+        return list_rows(s, COLUMNS "ORDER BY created_ns DESC, id", NULL, ret_boxes, ret_count, err);
+}
+
+int state_volume_users(struct state *s, const char *name, struct state_box **ret_boxes, size_t *ret_count,
+                       struct error *err)
+{
+        return list_rows(s,
+                         COLUMNS "WHERE EXISTS(SELECT 1 FROM json_each(config, '$.disks') AS disk"
+                                 " WHERE json_extract(disk.value, '$.volume') = ?1) ORDER BY created_ns, id",
+                         name, ret_boxes, ret_count, err);
+}
+
 int state_image_used(struct state *s, const char *image_id, bool *ret_used, struct error *err)
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
-        int r = prepare(s, "SELECT 1 FROM boxes WHERE image_id = ? LIMIT 1", &statement, err);
+        int r = state_db_prepare(s, "SELECT 1 FROM boxes WHERE image_id = ? LIMIT 1", &statement, err);
         if (r == 0)
-                r = bind_text(s, statement, 1, image_id, err);
+                r = state_db_bind(s, statement, 1, image_id, err);
         if (r < 0)
                 return r;
         int rc = sqlite3_step(statement);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-                return fail(s, err, "look for users of the image");
+                return state_db_fail(s, err, "look for users of the image");
         *ret_used = rc == SQLITE_ROW;
         return 0;
 }
@@ -386,13 +401,13 @@ int state_image_used(struct state *s, const char *image_id, bool *ret_used, stru
 int state_set_started(struct state *s, const char *id, int64_t started_ns, struct error *err)
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
-        int r = prepare(s, "UPDATE boxes SET started_ns = ?2 WHERE id = ?1", &statement, err);
+        int r = state_db_prepare(s, "UPDATE boxes SET started_ns = ?2 WHERE id = ?1", &statement, err);
         if (r == 0)
-                r = bind_text(s, statement, 1, id, err);
+                r = state_db_bind(s, statement, 1, id, err);
         if (r < 0)
                 return r;
         if (sqlite3_bind_int64(statement, 2, started_ns) != SQLITE_OK)
-                return fail(s, err, "bind value");
+                return state_db_fail(s, err, "bind value");
         r = run(s, statement, "record the start", err);
         if (r == 0 && sqlite3_changes(s->db) == 0)
                 return error_set(err, -ENOENT, "start box %.12s: it was removed", id);
@@ -402,8 +417,8 @@ int state_set_started(struct state *s, const char *id, int64_t started_ns, struc
 int state_delete(struct state *s, const char *id, struct error *err)
 {
         cleanup_statement sqlite3_stmt *statement = NULL;
-        int r = prepare(s, "DELETE FROM boxes WHERE id = ?", &statement, err);
+        int r = state_db_prepare(s, "DELETE FROM boxes WHERE id = ?", &statement, err);
         if (r == 0)
-                r = bind_text(s, statement, 1, id, err);
+                r = state_db_bind(s, statement, 1, id, err);
         return r < 0 ? r : run(s, statement, "remove the record", err);
 }

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define STATE_ID_LENGTH 64
-#define STATE_VERSION   1
+#define STATE_VERSION   2
 
 struct state;
 
@@ -54,6 +54,37 @@ int state_set_started(struct state *s, const char *id, int64_t started_ns, struc
 
 /* A record that is not there is fine. */
 int state_delete(struct state *s, const char *id, struct error *err);
+
+/* A named disk (volume.c). Which boxes refer to it is in their configurations. */
+struct state_volume {
+        char *name;
+        char *labels; /* JSON object */
+        uint64_t size_bytes;
+        int64_t created_ns;
+        bool made_up; /* nobody chose the name */
+};
+void state_volume_done(struct state_volume *volume);
+
+/* -EEXIST when there is one. */
+int state_volume_insert(struct state *s, const struct state_volume *volume, struct error *err);
+/* -ENOENT. */
+int state_volume_find(struct state *s, const char *name, struct state_volume *ret_volume, struct error *err);
+/* By name; as state_list(). */
+int state_volume_list(struct state *s, struct state_volume **ret_volumes, size_t *ret_count,
+                      struct error *err);
+void state_volume_list_free(struct state_volume *volumes, size_t count);
+/* -EBUSY while a box refers to it, in one step with the removal. One that is not there is fine. */
+int state_volume_delete(struct state *s, const char *name, struct error *err);
+
+/* The boxes that refer to it, oldest first; as state_list(). */
+int state_volume_users(struct state *s, const char *name, struct state_box **ret_boxes, size_t *ret_count,
+                       struct error *err);
+
+static inline void cleanup_state_volume_p(struct state_volume *volume)
+{
+        state_volume_done(volume);
+}
+#define cleanup_state_volume __attribute__((cleanup(cleanup_state_volume_p)))
 
 static inline void cleanup_state_box_p(struct state_box *box)
 {

@@ -11,7 +11,7 @@
 /* What boxlet-vmm is told to run: the document of docs/protocol.md section 2. */
 
 #define CONFIG_TEXT_MAX   (64U << 10)
-#define CONFIG_DISKS_MAX  8
+#define CONFIG_DISKS_MAX  26 /* vda to vdz */
 #define CONFIG_SHARES_MAX 256
 #define CONFIG_CPUS_MAX   64
 #define CONFIG_MEMORY_MIN (UINT64_C(16) << 20)

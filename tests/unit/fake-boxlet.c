@@ -269,6 +269,52 @@ int boxlet_image_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_bytes
         return 0;
 }
 
+int boxlet_volume_create(struct boxlet *boxlet, const char *name, const struct boxlet_volume_options *options,
+                         char **ret_name, struct boxlet_error *error)
+{
+        note("volume create %s size=%llu", name != NULL ? name : "-",
+             (unsigned long long)options->size_bytes);
+        note_list("labels", options->labels);
+        *ret_name = strdup(name != NULL ? name : "made-up");
+        return 0;
+}
+
+#define VOLUME                                                                                            \
+        "{\"Name\": \"data\", \"Driver\": \"local\", \"Size\": 1048576, \"Allocated\": 4096, \"Boxes\": " \
+        "[\"a\", \"b\", \"c\", \"d\", \"e\"]}"
+
+int boxlet_volume_list(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error)
+{
+        *ret_json = strdup("[" VOLUME "]");
+        return 0;
+}
+
+int boxlet_volume_inspect(struct boxlet *boxlet, const char *name, char **ret_json,
+                          struct boxlet_error *error)
+{
+        note("volume inspect %s", name);
+        *ret_json = strdup(VOLUME);
+        return 0;
+}
+
+int boxlet_volume_remove(struct boxlet *boxlet, const char *name, int force, struct boxlet_error *error)
+{
+        note("volume rm %s %d", name, force);
+        if (strcmp(name, "busy") != 0)
+                return 0;
+        (void)snprintf(error->text, sizeof(error->text), "remove volume 'busy': box 'b' refers to it");
+        return error->code = -EBUSY;
+}
+
+int boxlet_volume_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_bytes, char **ret_report,
+                        struct boxlet_error *error)
+{
+        note("volume prune %d", all);
+        *ret_freed_bytes = 1500000;
+        *ret_report = strdup("data\n");
+        return 0;
+}
+
 int boxlet_image_inspect(struct boxlet *boxlet, const char *reference_or_id, char **ret_json,
                          struct boxlet_error *error)
 {

@@ -293,6 +293,30 @@ static void image_commands_reach_the_library(void **state)
         assert_string_equal(fake_stdout, "Total reclaimed space: 1.5MB\n");
 }
 
+static void volume_commands(void **state)
+{
+        (void)state;
+        assert_int_equal(fake_run("volume create --size 64m --label a=b -d local data"), 0);
+        expect_calls("volume create data size=67108864\n labels[0]=a=b\n");
+        assert_string_equal(fake_stdout, "data\n");
+        assert_int_equal(fake_run("volume create"), 0);
+        assert_string_equal(fake_stdout, "made-up\n");
+        assert_int_equal(fake_run("volume ls"), 0);
+        assert_string_equal(fake_stdout, "DRIVER   VOLUME NAME   SIZE     ON DISK   BOXES\n"
+                                         "local    data          1.05MB   4.1kB     a, b, c +2\n");
+        assert_int_equal(fake_run("volume ls -q"), 0);
+        assert_string_equal(fake_stdout, "data\n");
+        assert_int_equal(fake_run("volume inspect -f {{.Name}} x y"), 0);
+        assert_string_equal(fake_stdout, "data\ndata\n");
+        fake_reset();
+        assert_int_equal(fake_run("volume rm -f busy free"), 1);
+        assert_string_equal(fake_stdout, "free\n");
+        assert_string_equal(fake_stderr, "boxlet: volume rm: remove volume 'busy': box 'b' refers to it\n");
+        assert_int_equal(fake_run("volume prune -af"), 0);
+        expect_calls("volume rm busy 1\nvolume rm free 1\nvolume prune 1\n");
+        assert_string_equal(fake_stdout, "Deleted Volumes:\ndata\n\nTotal reclaimed space: 1.5MB\n");
+}
+
 static void save_leaves_no_half_file(void **state)
 {
         char path[512], words[600];
@@ -363,6 +387,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(listings_have_dockers_columns),
     cmocka_unit_test(images_have_dockers_columns),
     cmocka_unit_test(image_commands_reach_the_library),
+    cmocka_unit_test(volume_commands),
     cmocka_unit_test(save_leaves_no_half_file),
     cmocka_unit_test(inspect_prints_one_array_or_a_format),
     cmocka_unit_test(info_version_and_help),

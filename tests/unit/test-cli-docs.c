@@ -58,7 +58,10 @@ static void put_head(struct buffer *b, const struct command *command, const char
                 put_text(b, command->operands);
         }
         if (command->alias != NULL)
-                assert_int_equal(buffer_printf(b, "++\n*boxlet %s* is the same", command->alias), 0);
+                assert_int_equal(buffer_printf(b, "++\n*boxlet %.*s%s* is the same",
+                                               (int)(strlen(label) - strlen(command->name)), label,
+                                               command->alias),
+                                 0);
         assert_int_equal(buffer_append_text(b, "\n\n"), 0);
 }
 

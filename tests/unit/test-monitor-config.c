@@ -64,7 +64,9 @@ static void everything_is_read(void **state)
             .network = "{\"publish\":[{\"address\":\"::1\",\"host_port\":8080,\"box_port\":80},"
                        "{\"address\":null,\"host_port\":0,\"box_port\":53,\"protocol\":\"udp\"}]}",
             .container = "{\"spec\":{\"process\":{\"terminal\":true}},\"stdin\":true,\"stop_signal\":2}",
-            .more = ",\"auto_remove\":true,\"log\":{\"maximum_bytes\":5000,\"files\":1},\"unknown\":[]"};
+            .more = ",\"auto_remove\":true,\"log\":{\"maximum_bytes\":5000,\"files\":1},\"unknown\":[],"
+                    "\"disks\":[{\"name\":\"d\",\"fd\":6,\"readonly\":true},{\"name\":\"e\",\"fd\":7,"
+                    "\"path\":\"/e\"}]"};
         assert_int_equal(parse(&p, &c, NULL), 0);
         assert_string_equal(c.accel, "kvm");
         assert_int_equal(c.cpus, 3);
@@ -77,6 +79,11 @@ static void everything_is_read(void **state)
         assert_false(c.publish[0].udp);
         assert_string_equal(c.publish[1].address, "");
         assert_true(c.publish[1].udp);
+        assert_int_equal(c.disk_count, 2);
+        assert_true(c.disks[0].readonly && !c.disks[1].readonly);
+        assert_int_equal(c.disks[1].fd, 7);
+        assert_null(c.disks[0].path);
+        assert_string_equal(c.disks[1].path, "/e");
         config_drop_spec(&c);
         assert_null(c.spec);
         config_done(&c);
@@ -107,6 +114,11 @@ static void wrong_members_are_named(void **state)
         refuse(&(struct parts){.root = "{\"image\":\"/r\",\"disk\":\"../x\"}"}, "'disk'");
         refuse(&(struct parts){.root = "{\"image\":\"/r\",\"disk\":\"\"}"}, "'disk'");
         refuse(&(struct parts){.root = "{\"image\":\"/r\",\"volumes\":{}}"}, "'volumes'");
+        refuse(&(struct parts){.more = ",\"disks\":{}"}, "'disks'");
+        refuse(&(struct parts){.more = ",\"disks\":[{\"name\":\"d\"}]"}, "'fd' is missing");
+        refuse(&(struct parts){.more = ",\"disks\":[{\"name\":\"d\",\"fd\":2}]"}, "'fd'");
+        refuse(&(struct parts){.more = ",\"disks\":[{\"name\":\"d\",\"fd\":7},{\"name\":\"e\",\"fd\":7}]"},
+               "descriptor 7 twice");
         refuse(&(struct parts){.container = "{}"}, "'spec' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{}}"}, "'process' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{\"process\":{}},\"stop_signal\":65}"},

@@ -249,6 +249,35 @@ static void applies_tmpfs_and_anonymous_volumes(void **state)
         mounts_done(&list);
 }
 
+static void volumes_with_a_name_become_disks(void **state)
+{
+        (void)state;
+        static const char *const volumes[] = {"data:/a:ro,nocopy", "data:/b/c:ro", "other:/d", "more:/e:ro",
+                                              "more:/f",           "/own",         NULL};
+        struct mount_list list;
+        struct error err = ERROR_INIT;
+        cleanup_json json_t *document = json_pack("{s:[]}", "mounts");
+        cleanup_json json_t *paths = json_pack("[s]", "/d");
+        assert_int_equal(mounts_parse(volumes, NULL, NULL, &list, &err), 0);
+        assert_int_equal(mounts_apply(&list, document, paths, &err), 0);
+        cleanup_json json_t *disks = mounts_disks(&list);
+        cleanup_free char *printed = json_print(disks, NULL);
+        assert_string_equal(printed, "[{\"volume\":\"data\",\"path\":\"/b/c\",\"readonly\":true},"
+                                     "{\"volume\":\"other\",\"path\":\"/d\",\"readonly\":false},"
+                                     "{\"volume\":\"more\",\"path\":\"/e\",\"readonly\":false}]");
+        cleanup_free char *first = json_print(json_array_get(json_object_get(document, "mounts"), 0), NULL);
+        assert_string_equal(first, "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":"
+                                   "\"/run/box/volumes/data\",\"options\":[\"bind\",\"ro\"]}");
+        assert_int_equal(json_array_size(json_object_get(document, "mounts")), 5);
+        cleanup_free char *left = json_print(paths, NULL);
+        assert_string_equal(left, "[\"/own\"]"); /* what the image declares there gives way */
+        cleanup_json json_t *described = mounts_describe(&list);
+        cleanup_free char *one = json_print(json_array_get(described, 0), NULL);
+        assert_string_equal(one, "{\"Type\":\"volume\",\"Name\":\"data\",\"Destination\":\"/a\","
+                                 "\"Mode\":\"ro\",\"RW\":false}");
+        mounts_done(&list);
+}
+
 static void shares_have_numbers_and_are_described(void **state)
 {
         (void)state;
@@ -262,7 +291,6 @@ static void shares_have_numbers_and_are_described(void **state)
         struct mount_list list;
         struct error err = ERROR_INIT;
         assert_int_equal(mounts_parse(volumes, tmpfs, NULL, &list, &err), 0);
-        assert_int_equal(mounts_check_kinds(&list, &err), 0);
         assert_int_equal(shares_check(&list, &err), 0);
         assert_int_equal(faccessat(fd, "new", F_OK, 0), -1);
         assert_int_equal(shares_make(&list, &err), 0);
@@ -310,6 +338,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(has_a_limit),
     cmocka_unit_test(without_a_working_folder_nothing_is_relative),
     cmocka_unit_test(applies_tmpfs_and_anonymous_volumes),
+    cmocka_unit_test(volumes_with_a_name_become_disks),
     cmocka_unit_test(shares_have_numbers_and_are_described),
     cmocka_unit_test(shares_must_be_there_and_be_files),
 };

@@ -89,8 +89,8 @@ static void disks_and_network_come_by_descriptor(void **state)
         struct qemu_plan p;
         struct error err = ERROR_INIT;
         c.accel = CONFIG_ACCEL_KVM;
-        c.disk_count = CONFIG_DISKS_MAX;
-        for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
+        c.disk_count = 6; /* with network and vsock all slots there are */
+        for (unsigned i = 0; i < c.disk_count; i++)
                 c.disks[i] = (struct config_disk){.fd = 40 + (int)i, .readonly = i == 0};
         c.net_fd = 60;
         memcpy(c.mac, "02:00:00:00:00:01", 18);
@@ -100,7 +100,7 @@ static void disks_and_network_come_by_descriptor(void **state)
         assert_string_equal(value_of(&p, "-netdev"), "socket,id=net,fd=7");
         assert_int_equal(given_as(&p, 7), 60);
         int previous = 0;
-        for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+        for (unsigned i = 0; i < c.disk_count; i++) {
                 char word[64];
                 (void)snprintf(word, sizeof(word), "virtio-blk-device,drive=disk%u", i);
                 int at = find(&p, word);
@@ -131,6 +131,20 @@ static void shares_are_one_device(void **state)
                 handed_over |= p.fds[i].from == 33;
         assert_true(handed_over);
         qemu_plan_done(&p);
+}
+
+static void more_devices_than_slots_are_refused_in_words(void **state)
+{
+        (void)state;
+        struct config c = basic();
+        struct qemu_plan p;
+        struct error err = ERROR_INIT;
+        c.disk_count = CONFIG_DISKS_MAX;
+        for (unsigned i = 0; i < c.disk_count; i++)
+                c.disks[i] = (struct config_disk){.fd = 40 + (int)i};
+        assert_int_equal(qemu_plan_make(&c, &ends, &p, &err), -E2BIG);
+        assert_string_equal(err.text, "the engine qemu has room for 8 devices, and this box needs 27: mount "
+                                      "fewer volumes");
 }
 
 static void kernel_words_stay_one_word(void **state)
@@ -177,6 +191,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_basic_machine),
     cmocka_unit_test(disks_and_network_come_by_descriptor),
     cmocka_unit_test(shares_are_one_device),
+    cmocka_unit_test(more_devices_than_slots_are_refused_in_words),
     cmocka_unit_test(kernel_words_stay_one_word),
     cmocka_unit_test(plans_that_do_not_hold_together_are_refused),
 };

@@ -83,9 +83,11 @@ static void bad_documents_are_refused(void **state)
         refuse("disks", "{}");
         refuse("disks", "[{}]");
         refuse("disks", "[7]");
-        refuse("disks", "[{\"fd\":20},{\"fd\":21},{\"fd\":22},{\"fd\":23},{\"fd\":24},{\"fd\":25},{\"fd\":26}"
-                        ",{\"fd\":27},"
-                        "{\"fd\":28}]");
+        char disks[(CONFIG_DISKS_MAX + 1) * 12 + 4] = "[";
+        for (int i = 0; i <= CONFIG_DISKS_MAX; i++)
+                (void)snprintf(disks + strlen(disks), 12, "%s{\"fd\":%d}", i == 0 ? "" : ",", 20 + i);
+        (void)strcat(disks, "]");
+        refuse("disks", disks);
         refuse("kernel_arguments", "\"a\\nb\"");
         refuse("kernel_arguments", "7");
         refuse("qemu", "\"\"");

@@ -29,6 +29,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QEMU_SLOTS 8
+
 enum qemu_fd {
         QEMU_KERNEL = 3,
         QEMU_INITRD,
@@ -180,6 +182,20 @@ static int add_devices(struct qemu_plan *p, const struct config *c, const struct
         return 0;
 }
 
+/* microvm without ACPI has eight slots for virtio devices, whatever else it is told. */
+static int check_slots(const struct qemu_plan *p, struct error *err)
+{
+        unsigned devices = 0;
+        for (unsigned i = 0; i < p->word_count; i++)
+                devices += strcmp(p->words[i], "-device") == 0;
+        if (devices <= QEMU_SLOTS)
+                return 0;
+        return error_set(
+            err, -E2BIG,
+            "the engine qemu has room for %d devices, and this box needs %u: mount fewer volumes", QEMU_SLOTS,
+            devices);
+}
+
 int qemu_plan_make(const struct config *config, const struct qemu_ends *ends, struct qemu_plan *ret_plan,
                    struct error *err)
 {
@@ -189,6 +205,11 @@ int qemu_plan_make(const struct config *config, const struct qemu_ends *ends, st
             (r = add_devices(&p, config, ends)) < 0) {
                 qemu_plan_done(&p);
                 return error_errno(err, r, "make the command line of QEMU");
+        }
+        r = check_slots(&p, err);
+        if (r < 0) {
+                qemu_plan_done(&p);
+                return r;
         }
         *ret_plan = p;
         return 0;

@@ -7,7 +7,7 @@
 
 /* QEMU's command line: made from the configuration, then checked, then carried out by qemu.c. */
 
-#define QEMU_WORDS_MAX 96
+#define QEMU_WORDS_MAX 256
 #define QEMU_FDS_MAX   (CONFIG_DISKS_MAX + 9)
 
 struct qemu_plan {
