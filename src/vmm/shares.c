@@ -7,11 +7,14 @@
 #include "vmm/shares.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "vmm/jail.h"
+#include "vmm/share_mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,6 +31,15 @@
 static int jail_serving_thread(struct error *err)
 {
         return jail_files_thread(CAPABILITIES, err);
+}
+
+/* As a mount of its own, or by its path where there is no namespace to make mounts in. */
+static int open_proc(struct error *err)
+{
+        int fd = share_mount_proc();
+        if (fd < 0)
+                fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? error_errno(err, -errno, "open '/proc/self/fd', which shared folders need") : fd;
 }
 
 static int want_descriptors(unsigned *ret_for_files, struct error *err)
@@ -53,11 +65,14 @@ int shares_start(struct loop *loop, const struct config *config, bool own_ids, s
                                                [CONFIG_CACHE_ALWAYS] = FS_CACHE_ALWAYS,
                                                [CONFIG_CACHE_NONE] = FS_CACHE_NONE};
         struct fs_share list[CONFIG_SHARES_MAX];
-        cleanup_fd int proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        cleanup_fd int proc_fd = open_proc(err);
         if (proc_fd < 0)
-                return error_errno(err, -errno, "open '/proc/self/fd', which shared folders need");
+                return proc_fd;
         for (unsigned i = 0; i < config->share_count; i++) {
                 const struct config_share *s = &config->shares[i];
+                int r = share_mount(s->fd, s->readonly);
+                if (r < 0)
+                        log_debug("share %u is no mount of its own: %s", i, strerror(-r));
                 list[i] = (struct fs_share){.fd = s->fd, .readonly = s->readonly, .cache = caches[s->cache]};
         }
         struct virtio_fs_options options = {.fs = {.shares = list,
