@@ -214,13 +214,15 @@ struct boxlet_box_options {
         int support_docker; /* 1: the box can run a container engine: the docker kernel, every capability,
                                writable cgroups; all in it is root, the machine is the wall. Not with
                                cap_drop or read_only; memory_bytes 0 is 2 GiB then */
+        const char *docker_socket; /* path for a unix socket (0600) on the host that leads to the engine's
+                                      while the box runs; needs support_docker. NULL: none */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0                                       \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL                                 \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

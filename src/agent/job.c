@@ -8,6 +8,8 @@
  *     ASKING, WAITING -> OVER [refuse]          a bad one: ERROR
  *     LAUNCHING -> RUNNING    [launched]        exec(2) succeeded: REPLY
  *     LAUNCHING -> OVER       [launched]        it did not, and the child is reaped: ERROR
+ *     ASKING -> FORWARDING    [forward_begin]   a connection to a socket of the container (forward.c)
+ *     FORWARDING -> OVER      [job_forward_over]
  *     RUNNING -> OVER         [job_progress]    reaped, and what it had written is sent: EXIT
  *
  * A job is freed when it is OVER and the host has left (or when it left before asking). A host that leaves
@@ -21,6 +23,7 @@
 #include "agent/cgroup.h"
 #include "agent/child.h"
 #include "agent/device_filter.h"
+#include "agent/forward.h"
 #include "agent/leaf.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -53,6 +56,7 @@ static void job_free(struct job *job)
         if (agent->waiting == job)
                 agent->waiting = NULL;
         job_streams_done(job);
+        forward_free(job->forward);
         channel_free(job->channel);
         json_decref(job->request);
         close_fd(&job->leaf_fd);
@@ -141,6 +145,13 @@ static void over(struct job *job)
                 channel_pause(job->channel, false); /* its end is to be seen; this may free the job */
 }
 
+void job_forward_over(struct job *job)
+{
+        forward_free(job->forward);
+        job->forward = NULL;
+        over(job);
+}
+
 void job_progress(struct job *job)
 {
         if (job->state != JOB_RUNNING || !job->reaped || !job_outputs_ended(job))
@@ -155,6 +166,10 @@ void job_disconnected(struct job *job)
                 return;
         channel_free(job->channel);
         job->channel = NULL;
+        if (job->forward != NULL) {
+                forward_closed(job->forward);
+                return;
+        }
         if ((job->state == JOB_LAUNCHING || job->state == JOB_RUNNING) && !job->is_init && !job->detached)
                 job_kill(job);
         if (job->state == JOB_ASKING || job->state == JOB_WAITING) {
@@ -452,6 +467,8 @@ static int start_or_exec(struct job *job, const struct frame *frame, struct erro
                 return start(job, request, err);
         if (strcmp(op, "exec") == 0)
                 return exec(job, request, err);
+        if (strcmp(op, "connect") == 0)
+                return forward_begin(job, request, err);
         return error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
 }
 
@@ -507,6 +524,8 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
                 }
                 return 0;
         }
+        if (job->forward != NULL)
+                return forward_frame(job->forward, frame, err);
         if (job->state == JOB_OVER)
                 return 0; /* it crossed with EXIT on the way */
         if (job->state != JOB_ASKING && frame->type == FRAME_REQUEST)
@@ -530,6 +549,10 @@ static void on_drained(struct channel *channel, void *data)
 {
         struct job *job = data;
         (void)channel;
+        if (job->forward != NULL) {
+                forward_drained(job->forward); /* this may free the job */
+                return;
+        }
         if (job->state != JOB_RUNNING)
                 return;
         if (job->reaped)

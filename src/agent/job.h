@@ -15,7 +15,7 @@ struct output {
         int64_t left; /* bytes still to be passed on once the process has ended; -1: no bound yet */
 };
 
-enum job_state { JOB_ASKING, JOB_WAITING, JOB_LAUNCHING, JOB_RUNNING, JOB_OVER };
+enum job_state { JOB_ASKING, JOB_WAITING, JOB_LAUNCHING, JOB_RUNNING, JOB_FORWARDING, JOB_OVER };
 
 /*
  * One work connection and its process; see job.c for the states. Lives until both are gone.
@@ -41,6 +41,8 @@ struct job {
         int64_t timeout_ms;
         struct source *timer;
 
+        struct forward *forward; /* a connection to a socket instead of a process */
+
         int cgroup_fd; /* an exec's own; init: -1, its is agent->box_fd */
         char cgroup_name[32];
 
@@ -61,6 +63,9 @@ void job_reaped(struct agent *agent, pid_t pid, int status);
 
 /* The machine, or its root, is set up: takes a start that waits for it as far as it goes now. */
 void job_start_waiting(struct agent *agent);
+
+/* The forward of a job has come to its end: frees it, and the job if the host has left. */
+void job_forward_over(struct job *job);
 
 /* Ends every process of the job. */
 void job_kill(struct job *job);

@@ -18,6 +18,9 @@ const struct cli_option box_plan_options[] = {
     {0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAPABILITY", "Take a Linux capability (ALL for all)"},
     {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
     {0, "disk-size", OPTION_SIZE, AT(disk), "SIZE", "Room on the box's own disk; 10g by default"},
+    {0, "docker-socket", OPTION_PATH, AT(docker_socket), "PATH",
+     "With --support-docker: a unix socket on the host that leads to the engine in the box", NULL,
+     OPERAND_FILE},
     {0, "engine", OPTION_CHOICE, AT(engine), "ENGINE", "What runs the machine", "auto|qemu|qemu-kvm",
      OPERAND_CHOICE},
     {0, "entrypoint", OPTION_TEXT, AT(entrypoint), "PROGRAM",
@@ -217,6 +220,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.init = plan->init;
         options.auto_remove = plan->auto_remove;
         options.pull = pull_policy(plan->pull);
+        options.docker_socket = plan->docker_socket;
         options.support_docker = plan->support_docker;
         *ret_options = options;
 }

@@ -34,6 +34,7 @@
 #include "monitor/config.h"
 #include "monitor/console.h"
 #include "monitor/disks.h"
+#include "monitor/forward.h"
 #include "monitor/guest.h"
 #include "monitor/init.h"
 #include "monitor/logfile.h"
@@ -90,6 +91,7 @@ struct box {
         struct network *network;
         struct guest *guest;
         struct init *init;
+        struct forwards *forwards;
         struct logfile *log;
         bool machine_down, booted;
         struct machine_end end;
@@ -320,6 +322,7 @@ static void init_started(struct init *init, int64_t pid, void *data)
                 send_size(b);
         send_input(b);
         clients_started(b->clients, pid);
+        forwards_open(b->forwards);
         clients_resume_input(b->clients);
         config_drop_spec(&b->config);
         (void)malloc_trim(0);
@@ -704,6 +707,8 @@ static void on_signal(struct source *s, int signal, pid_t sender, void *data)
 
 static void release(struct box *b)
 {
+        forwards_free(b->forwards);
+        b->forwards = NULL;
         network_free(b->network);
         b->network = NULL;
         init_free(b->init);
@@ -807,6 +812,8 @@ static int prepare(struct box *b, const char **ret_stage, struct error *err)
                 r = read_config(b, err);
         if (r == 0)
                 r = disks_adopt(&b->config, err);
+        if (r == 0)
+                r = forwards_new(b->loop, b->plan.box_fd, &b->config, &b->forwards, err);
         if (r == 0)
                 r = logfile_new(b->plan.box_fd, b->config.log_maximum_bytes, b->config.log_files, &b->log,
                                 err);

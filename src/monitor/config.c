@@ -165,6 +165,34 @@ static int read_disks(struct config *c, struct error *err)
         return r;
 }
 
+static int read_forward(const json_t *o, struct config_forward *forward, struct error *err)
+{
+        int64_t fd = -1;
+        int r = json_get_integer(o, "fd", 3, 1023, &fd, err);
+        if (r == 0)
+                r = get_path(o, "path", true, &forward->path, err);
+        if (r == 0)
+                r = get_path(o, "unix", true, &forward->guest_path, err);
+        if (r == 0)
+                r = json_get_integer(o, "device", INT64_MIN, INT64_MAX, &forward->device, err);
+        if (r == 0)
+                r = json_get_integer(o, "inode", INT64_MIN, INT64_MAX, &forward->inode, err);
+        forward->fd = (int)fd;
+        return r;
+}
+
+static int read_forwards(struct config *c, struct error *err)
+{
+        const json_t *forwards = NULL;
+        int r = get_array(c->document, "forwards", &forwards, err);
+        if (r == 0 && json_array_size(forwards) > CONFIG_FORWARDS_MAX)
+                r = error_set(err, -EINVAL, "'forwards' holds more than %d", CONFIG_FORWARDS_MAX);
+        for (size_t i = 0; r == 0 && i < json_array_size(forwards); i++)
+                r = read_forward(json_array_get(forwards, i), &c->forwards[i], err);
+        c->forward_count = r == 0 ? json_array_size(forwards) : 0;
+        return r;
+}
+
 static int read_container(struct config *c, struct error *err)
 {
         const json_t *o = NULL, *process = NULL;
@@ -257,10 +285,11 @@ static int read_log(struct config *c, struct error *err)
 
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
-        static int (*const parts[])(struct config *,
-                                    struct error *) = {read_identity,  read_programs, read_machine,
-                                                       read_root,      read_shares,   read_disks,
-                                                       read_container, read_network,  read_log};
+        static int (*const parts[])(struct config *, struct error *) = {read_identity, read_programs,
+                                                                        read_machine,  read_root,
+                                                                        read_shares,   read_disks,
+                                                                        read_forwards, read_container,
+                                                                        read_network,  read_log};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)

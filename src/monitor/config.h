@@ -11,16 +11,24 @@
 
 /* box.json, read and checked (docs/protocol.md, section 6). */
 
-#define CONFIG_SIZE_MAX    (4U << 20)
-#define CONFIG_PUBLISH_MAX 4096
-#define CONFIG_ADDRESS_MAX 46
-#define CONFIG_DISKS_MAX   24 /* vda and vdb are the box's own */
+#define CONFIG_SIZE_MAX     (4U << 20)
+#define CONFIG_PUBLISH_MAX  4096
+#define CONFIG_ADDRESS_MAX  46
+#define CONFIG_FORWARDS_MAX 16
+#define CONFIG_DISKS_MAX    24 /* vda and vdb are the box's own */
 
 struct publish {
         char address[CONFIG_ADDRESS_MAX]; /* "": any address, IPv4 and IPv6 */
         uint16_t host_port;               /* 0: any free one */
         uint16_t box_port;
         bool udp;
+};
+
+/* A unix socket of the host, made by the starter, that leads to one in the box. */
+struct config_forward {
+        int fd; /* listening */
+        const char *path, *guest_path;
+        int64_t device, inode; /* of the file at path */
 };
 
 /* A disk with a name (volume), which the starter opened, locked and handed down. */
@@ -44,6 +52,8 @@ struct config {
         const json_t *shares;                          /* folders and files of the host; may be NULL */
         struct config_disk disks[CONFIG_DISKS_MAX];
         size_t disk_count;
+        struct config_forward forwards[CONFIG_FORWARDS_MAX];
+        size_t forward_count;
         bool has_network;
         struct publish *publish;
         size_t publish_count;

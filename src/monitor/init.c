@@ -12,17 +12,12 @@
 #include "monitor/init.h"
 
 #include "base/cleanup.h"
-#include "base/fd.h"
+#include "monitor/dial.h"
 #include "wire/channel.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-
-#define WORK_PORT_LINE "CONNECT 1025\n"
-#define ANSWER_MAX     64
 
 enum init_state { INIT_DIALING, INIT_ASKED, INIT_RUNNING, INIT_OVER };
 
@@ -31,10 +26,8 @@ struct init {
         const struct init_ops *ops;
         void *data;
         enum init_state state;
-        int fd; /* while dialing */
-        struct source *dial_source;
+        struct dial *dial;
         json_t *request;
-        struct buffer answer;
         struct channel *channel;
 };
 
@@ -107,12 +100,9 @@ static void on_drained(struct channel *channel, void *data)
 
 static const struct channel_ops channel_ops = {.frame = on_frame, .closed = on_closed, .drained = on_drained};
 
-static int open_channel(struct init *i)
+static int open_channel(struct init *i, int fd)
 {
-        struct buffer none = BUFFER_INIT(0);
-        source_free(i->dial_source);
-        i->dial_source = NULL;
-        int r = channel_new(i->loop, take_fd(&i->fd), &none, &channel_ops, i, &i->channel);
+        int r = channel_new(i->loop, fd, NULL, &channel_ops, i, &i->channel);
         if (r == 0)
                 r = channel_send_json(i->channel, FRAME_REQUEST, i->request);
         json_decref(i->request);
@@ -121,57 +111,31 @@ static int open_channel(struct init *i)
         return r;
 }
 
-static void on_dialed(struct source *s, int fd, uint32_t events, void *data)
+static void on_dialed(struct dial *dial, int fd, const struct error *failure, void *data)
 {
         struct init *i = data;
-        struct error err = ERROR_INIT;
-        char byte;
-        (void)s;
-        (void)events;
-        for (;;) { /* one byte at a time: what follows the line belongs to the channel */
-                ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
-                if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                        return;
-                int r = n < 0 ? -errno : n == 0 ? -ECONNRESET : buffer_append(&i->answer, &byte, 1);
-                if (r < 0) {
-                        (void)error_errno(&err, r, "connect to the agent for init");
-                        break;
-                }
-                if (byte != '\n')
-                        continue;
-                if (strncmp(buffer_content(&i->answer), "OK ", 3) != 0)
-                        (void)error_set(&err, -EPROTO, "connect to the agent for init: boxlet-vmm said no");
-                else if ((r = open_channel(i)) < 0)
-                        (void)error_errno(&err, r, "ask the agent to start init");
-                break;
-        }
-        if (err.code != 0) {
-                source_free(i->dial_source);
-                i->dial_source = NULL;
+        struct error err = *failure;
+        dial_free(dial);
+        i->dial = NULL;
+        int r = fd < 0 ? 0 : open_channel(i, fd);
+        if (r < 0)
+                (void)error_errno(&err, r, "ask the agent to start init");
+        if (err.code != 0)
                 i->ops->gone(i, &err, i->data);
-        }
 }
 
 int init_new(struct loop *loop, int box_fd, const json_t *request, const struct init_ops *ops, void *data,
              struct init **ret_init, struct error *err)
 {
-        cleanup_fd int fd = unix_connect_at(box_fd, "vsock.sock", SOCK_STREAM | SOCK_NONBLOCK);
-        if (fd < 0)
-                return error_errno(err, fd, "connect to vsock.sock");
-        int r = fd_write_full(fd, WORK_PORT_LINE, sizeof(WORK_PORT_LINE) - 1);
-        if (r < 0)
-                return error_errno(err, r, "connect to the agent for init");
         struct init *i = calloc(1, sizeof(*i));
         if (i == NULL)
                 return error_set(err, -ENOMEM, "start init: out of memory");
-        *i = (struct init){.loop = loop, .ops = ops, .data = data, .fd = -1};
-        buffer_init(&i->answer, ANSWER_MAX);
-        r = loop_add_io(loop, fd, EPOLLIN, on_dialed, i, &i->dial_source);
+        *i = (struct init){.loop = loop, .ops = ops, .data = data};
+        int r = dial_new(loop, box_fd, "for init", on_dialed, i, &i->dial, err);
         if (r < 0) {
                 free(i);
-                return error_errno(err, r, "connect to the agent for init");
+                return r;
         }
-        i->fd = take_fd(&fd);
         i->request = json_incref((json_t *)request);
         *ret_init = i;
         return 0;
@@ -181,10 +145,8 @@ void init_free(struct init *i)
 {
         if (i == NULL)
                 return;
-        source_free(i->dial_source);
-        close_fd(&i->fd);
+        dial_free(i->dial);
         json_decref(i->request);
-        buffer_done(&i->answer);
         channel_free(i->channel);
         free(i);
 }

@@ -11,6 +11,7 @@
 #include "runtime/collect.h"
 
 #include "base/path.h"
+#include "runtime/forward.h"
 #include "runtime/life.h"
 
 #include <dirent.h>
@@ -26,6 +27,10 @@
 int collect_remove(struct boxlet *b, const char *id, struct error *err)
 {
         char trash[sizeof(TRASH) + STATE_ID_LENGTH];
+        cleanup_fd int box_fd = -1;
+        struct error ignored = ERROR_INIT;
+        if (box_open_folder(b, id, &box_fd, &ignored) == 0)
+                forward_sweep(box_fd);
         (void)snprintf(trash, sizeof(trash), TRASH "%s", id);
         if (renameat(b->boxes_fd, id, b->boxes_fd, trash) < 0 && errno != ENOENT) {
                 /* a trash folder of that id is there already: its remover was killed */

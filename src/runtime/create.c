@@ -11,6 +11,7 @@
 #include "runtime/collect.h"
 #include "runtime/disk.h"
 #include "runtime/engine.h"
+#include "runtime/forward.h"
 #include "runtime/life.h"
 #include "runtime/mounts.h"
 #include "runtime/profile.h"
@@ -43,6 +44,7 @@ struct plan {
         struct spec spec;
         struct publish_list publish;
         struct mount_list mounts;
+        json_t *forwards;
         char id[STATE_ID_LENGTH + 1];
         char hostname[STATE_ID_LENGTH + 1];
         char *config; /* JSON, goes into the record */
@@ -54,6 +56,7 @@ static void plan_done(struct plan *plan)
         spec_done(&plan->spec);
         publish_done(&plan->publish);
         mounts_done(&plan->mounts);
+        json_decref(plan->forwards);
         free(plan->config);
 }
 
@@ -148,7 +151,8 @@ static int make_config(struct plan *plan, struct error *err)
                       o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
                       "support_docker", o->support_docker != 0, "shares", shares_describe(&plan->mounts));
         if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
-            json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0)
+            json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
+            json_object_set(json, "forwards", plan->forwards) == 0)
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
 }
@@ -248,6 +252,8 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
                 r = publish_parse(&plan->publish, *p, err);
         if (r == 0)
                 r = plan_mounts(plan, err);
+        if (r == 0)
+                r = forward_plan(b, o->docker_socket, &plan->forwards, err);
         if (r == 0)
                 r = shares_check(&plan->mounts, err);
         if (r == 0)

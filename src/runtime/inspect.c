@@ -157,7 +157,7 @@ static json_t *config_part(const struct view *v)
 static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b}", "NetworkMode",
+        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o}", "NetworkMode",
                          lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS), "Memory",
                          (json_int_t)integer(c, "memory_bytes"), "PortBindings",
                          port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
@@ -165,7 +165,8 @@ static json_t *host_part(const struct view *v)
                          json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
                          lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
                          lent(c, "stop_timeout_ms"), "Privileged",
-                         json_is_true(json_object_get(c, "support_docker")));
+                         json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
+                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"));
 }
 
 static json_t *inspect_json(struct boxlet *b, const struct view *v)

@@ -69,6 +69,10 @@ static int check_tmpfs(const char *const *tmpfs, struct error *err)
 
 int profile_check(const struct boxlet_box_options *o, struct error *err)
 {
+        if (!o->support_docker && o->docker_socket != NULL)
+                return error_set(err, -EINVAL,
+                                 "create box: --docker-socket needs --support-docker: there is no engine in "
+                                 "any other box");
         if (!o->support_docker)
                 return 0;
         if (o->cap_drop != NULL && o->cap_drop[0] != NULL)

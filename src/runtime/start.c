@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "runtime/control.h"
 #include "runtime/engine.h"
+#include "runtime/forward.h"
 #include "runtime/life.h"
 #include "runtime/process.h"
 #include "runtime/profile.h"
@@ -39,7 +40,9 @@ struct start {
         char *monitor, *vmm, *agent, *qemu, *passt, *kernel, *rootfs;
         struct engine engine;
         int box_fd, lock_fd;
+        bool handed_over; /* the monitor has all of it */
         struct volume_set volumes;
+        struct forward_set forwards;
 };
 
 static void start_done(struct start *s)
@@ -50,6 +53,7 @@ static void start_done(struct start *s)
         state_box_done(&s->record);
         json_decref(s->config);
         volume_let_go(&s->volumes);
+        forward_done(&s->forwards, s->handed_over);
         close_fd(&s->lock_fd);
         close_fd(&s->box_fd);
 }
@@ -134,6 +138,10 @@ static int write_box_json(const struct start *s, struct error *err)
             json_object_set_new(json, "disks",
                                 volume_box_json(json_object_get(s->config, "disks"), FIRST_VOLUME_FD)) < 0)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
+        if (json != NULL && s->forwards.count > 0 &&
+            json_object_set_new(json, "forwards",
+                                forward_box_json(&s->forwards, FIRST_VOLUME_FD + (int)s->volumes.count)) < 0)
+                return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
         cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
         if (text == NULL)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
@@ -211,6 +219,9 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         }
         if (r == 0)
                 r = find_rootfs(b, s, err);
+        forward_sweep(s->box_fd);
+        if (r == 0)
+                r = forward_listen(b, json_object_get(s->config, "forwards"), &s->forwards, err);
         if (r == 0)
                 r = clear_last_run(s, err);
         if (r == 0)
@@ -221,10 +232,10 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
 }
 
 /* client_fd -1: nobody listens. */
-static int spawn_monitor(const struct start *s, int client_fd, bool hold, struct error *err)
+static int spawn_monitor(struct start *s, int client_fd, bool hold, struct error *err)
 {
         const char *argv[12] = {"boxlet-monitor", "--box-fd", "3", "--lock-fd", "4"};
-        struct process_fd fds[3 + VOLUMES_MAX] = {{s->box_fd, 3}, {s->lock_fd, 4}};
+        struct process_fd fds[3 + VOLUMES_MAX + FORWARDS_MAX] = {{s->box_fd, 3}, {s->lock_fd, 4}};
         size_t argc = 5, fd_count = 2;
         if (client_fd >= 0) {
                 argv[argc++] = "--client-fd";
@@ -233,6 +244,9 @@ static int spawn_monitor(const struct start *s, int client_fd, bool hold, struct
         }
         for (size_t i = 0; i < s->volumes.count; i++)
                 fds[fd_count++] = (struct process_fd){s->volumes.fds[i], FIRST_VOLUME_FD + (int)i};
+        for (size_t i = 0; i < s->forwards.count; i++)
+                fds[fd_count++] = (struct process_fd){s->forwards.entries[i].fd,
+                                                      FIRST_VOLUME_FD + (int)(s->volumes.count + i)};
         if (hold)
                 argv[argc++] = "--hold";
         struct process_plan plan = {
@@ -247,6 +261,7 @@ static int spawn_monitor(const struct start *s, int client_fd, bool hold, struct
         int pidfd = -1;
         int r = process_spawn(&plan, &pid, &pidfd, err);
         close_fd(&pidfd);
+        s->handed_over = r == 0;
         return r < 0 ? error_wrap(err, "start box '%s'", s->record.name) : 0;
 }
 
@@ -280,7 +295,7 @@ static int make_handle(struct boxlet_box *box, unsigned flags, bool start, int f
         return process_new_connected(&draft, fd, ret_process, err);
 }
 
-static int launch(struct boxlet_box *box, const struct start *s, unsigned flags,
+static int launch(struct boxlet_box *box, struct start *s, unsigned flags,
                   struct boxlet_process **ret_process, struct error *err)
 {
         int pair[2];

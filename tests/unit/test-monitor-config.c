@@ -119,6 +119,10 @@ static void wrong_members_are_named(void **state)
         refuse(&(struct parts){.more = ",\"disks\":[{\"name\":\"d\",\"fd\":2}]"}, "'fd'");
         refuse(&(struct parts){.more = ",\"disks\":[{\"name\":\"d\",\"fd\":7},{\"name\":\"e\",\"fd\":7}]"},
                "descriptor 7 twice");
+        refuse(&(struct parts){.more = ",\"forwards\":[{\"fd\":7,\"path\":\"rel\"}]"}, "'path'");
+        refuse(&(struct parts){.more =
+                                   ",\"forwards\":[{\"fd\":7,\"path\":\"/p\",\"unix\":\"/u\",\"device\":1}]"},
+               "'inode' is missing");
         refuse(&(struct parts){.container = "{}"}, "'spec' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{}}"}, "'process' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{\"process\":{}},\"stop_signal\":65}"},
