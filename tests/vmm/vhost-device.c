@@ -60,6 +60,7 @@ int main(int argc, char **argv)
                 (void)fprintf(stderr, "cannot listen on %s\n", argv[1]);
                 return 2;
         }
+        (void)fprintf(stderr, "listening\n");
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 || vhost_user_new(loop, fd, device, &events, &transport) < 0)
                 return 2;
