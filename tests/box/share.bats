@@ -84,6 +84,40 @@ in_box() {
         [ ! -e "$SHARE/device" ]
 }
 
+@test "locks hold within the box, and towards the host" {
+        cc -static -O2 -o "$SHARE/locker" "$ROOT/tests/box/locker.c"
+        in_box '/direct/locker wait /direct/lock sh -c "echo held >/data/held; while [ -e /data/held ]; do sleep 0.1; done"' &
+        local holder=$!
+        eventually 30 test -e "$SHARE/held"
+        run in_box '/direct/locker try /direct/lock echo got'
+        [ "$status" -eq 3 ]
+        run "$SHARE/locker" try "$SHARE/lock" echo got
+        [ "$status" -eq 3 ]
+        in_box '/direct/locker wait /direct/lock echo waited' >"$BATS_TEST_TMPDIR/waited" &
+        local waiter=$!
+        [ "$(in_box 'cat /data/a')" = hello ] # nobody else waits
+        rm "$SHARE/held"
+        wait "$holder" "$waiter"
+        [ "$(cat "$BATS_TEST_TMPDIR/waited")" = waited ]
+        [ "$("$SHARE/locker" try "$SHARE/lock" echo got)" = got ]
+        rm "$SHARE/lock" "$SHARE/locker"
+}
+
+@test "a tree is unpacked, searched and mapped" {
+        mkdir "$BATS_TEST_TMPDIR/tree"
+        cp -r "$ROOT/docs" "$BATS_TEST_TMPDIR/tree/docs"
+        ln -s docs/shares.md "$BATS_TEST_TMPDIR/tree/link"
+        tar -C "$BATS_TEST_TMPDIR" -cf "$SHARE/tree.tar" tree
+        in_box 'cd /data && tar -xf tree.tar && tar -cf again.tar tree && cp tree/docs/shares.md copy && ln copy hard && cmp hard tree/link'
+        diff -r "$BATS_TEST_TMPDIR/tree" "$SHARE/tree"
+        [ "$(tar -tf "$SHARE/again.tar" | sort)" = "$(tar -tf "$SHARE/tree.tar" | sort)" ]
+        [ "$(stat -c %h "$SHARE/copy")" = 2 ]
+        # a program of the share is executed, which maps it
+        cp "$(command -v busybox)" "$SHARE/busybox"
+        [ "$(in_box '/data/busybox echo mapped')" = mapped ]
+        in_box 'rm -r /data/tree /data/*.tar /data/copy /data/hard /data/busybox'
+}
+
 @test "32 folders cost no more devices than one" {
         local i args=()
         for i in $(seq 32); do

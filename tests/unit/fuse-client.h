@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CLIENT_BYTES (600U << 10)
+#define CLIENT_LATER 2 /* the request waits for a lock */
 
 struct client {
         struct fs *fs;
@@ -54,6 +55,8 @@ static inline int client_send(struct client *c, size_t bytes)
         struct fs_request request = {
             .out = out, .out_count = 2, .out_bytes = bytes, .in = in, .in_count = 3, .in_bytes = c->in_room};
         c->filled = fs_serve(c->fs, c->scratch, &request);
+        if (c->filled == FS_LATER)
+                return CLIENT_LATER;
         if (c->filled == 0)
                 return 1;
         if (c->filled < sizeof(head) || c->filled > c->in_room)

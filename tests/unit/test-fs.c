@@ -712,6 +712,70 @@ static void contents_are_kept_while_nothing_changed(void **state)
         end();
 }
 
+static int lock(uint64_t node, uint64_t fh, uint32_t opcode, uint64_t owner, uint64_t start, uint64_t end,
+                uint32_t type, uint32_t flags)
+{
+        struct fuse_lk_in in = {.fh = fh,
+                                .owner = owner,
+                                .lk = {.start = start, .end = end, .type = type},
+                                .lk_flags = flags};
+        return client_call(&client, opcode, node, &in, sizeof(in), NULL, 0);
+}
+
+static void locks_are_the_hosts(void **state)
+{
+        (void)state;
+        struct fuse_open_out second;
+        begin(0, FS_OWNERS_MAPPED);
+        write_file(folder, "file", "x");
+        uint64_t file = client_walk(&client, "0/file");
+        assert_int_equal(client_open(&client, FUSE_OPEN, file, O_RDWR, &opened), 0);
+        assert_int_equal(client_open(&client, FUSE_OPEN, file, O_RDONLY, &second), 0);
+        /* two owners, and a process of the host */
+        assert_int_equal(lock(file, opened.fh, FUSE_SETLK, 1, 0, 9, F_WRLCK, 0), 0);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 5, 5, F_RDLCK, 0), -EAGAIN);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 10, INT64_MAX, F_RDLCK, 0), 0);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLKW, 2, 5, 5, F_RDLCK, 0), CLIENT_LATER);
+        int fd = openat(folder, "file", O_RDWR | O_CLOEXEC);
+        struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+        assert_int_equal(fcntl(fd, F_SETLK, &mine), -1);
+        assert_int_equal(lock(file, second.fh, FUSE_GETLK, 2, 3, 3, F_WRLCK, 0), 0);
+        struct fuse_lk_out out;
+        memcpy(&out, client_reply(&client), sizeof(out));
+        assert_int_equal(out.lk.type, F_WRLCK);
+        assert_int_equal(out.lk.start, 0);
+        assert_int_equal(out.lk.end, 9);
+        /* closing the file lets go, and says so */
+        unsigned before = fs_unlocks(client.fs);
+        struct fuse_flush_in flush = {.fh = opened.fh, .lock_owner = 1};
+        assert_int_equal(client_call(&client, FUSE_FLUSH, file, &flush, sizeof(flush), NULL, 0), 0);
+        assert_int_not_equal(fs_unlocks(client.fs), before);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLKW, 2, 5, 5, F_RDLCK, 0), 0);
+        assert_int_equal(fcntl(fd, F_SETLK, &mine), 0);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 0, 0, F_RDLCK, 0), -EAGAIN);
+        (void)close(fd);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 0, INT64_MAX, F_UNLCK, 0), 0);
+        assert_int_equal(lock(file, opened.fh, FUSE_GETLK, 1, 0, INT64_MAX, F_WRLCK, 0), 0);
+        memcpy(&out, client_reply(&client), sizeof(out));
+        assert_int_equal(out.lk.type, F_UNLCK);
+        /* flock(2) belongs to the open file */
+        assert_int_equal(lock(file, opened.fh, FUSE_SETLK, 1, 0, 0, F_WRLCK, FUSE_LK_FLOCK), 0);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 1, 0, 0, F_RDLCK, FUSE_LK_FLOCK), -EAGAIN);
+        assert_int_equal(client_release(&client, FUSE_RELEASE, file, opened.fh), 0);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 1, 0, 0, F_RDLCK, FUSE_LK_FLOCK), 0);
+        /* nonsense */
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 5, 4, F_RDLCK, 0), -EINVAL);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 0, UINT64_MAX, F_RDLCK, 0), -EINVAL);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 0, 0, 3, 0), -EINVAL);
+        assert_int_equal(lock(file, second.fh, FUSE_SETLK, 2, 0, 0, 77, FUSE_LK_FLOCK), -EINVAL);
+        assert_int_equal(lock(file, 99, FUSE_SETLK, 2, 0, 0, F_RDLCK, 0), -EBADF);
+        int r = 0;
+        for (uint64_t owner = 100; owner < 1000 && r == 0; owner++)
+                r = lock(file, second.fh, FUSE_SETLK, owner, 0, 0, F_RDLCK, 0);
+        assert_int_equal(r, -ENOLCK);
+        end();
+}
+
 /* ---- races with the host ---- */
 
 struct swapper {
@@ -869,6 +933,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(no_length_is_believed),
     cmocka_unit_test(nothing_goes_before_init),
     cmocka_unit_test(contents_are_kept_while_nothing_changed),
+    cmocka_unit_test(locks_are_the_hosts),
     cmocka_unit_test(swapped_links_lead_nowhere),
     cmocka_unit_test(folders_that_change_places_do_not_confuse),
     cmocka_unit_test(several_are_served_at_once),

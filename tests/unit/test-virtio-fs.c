@@ -42,7 +42,7 @@ static void begin(void)
         (void)close(fd);
         share_fd = openat(folder, ".", O_PATH | O_CLOEXEC);
         proc_fd = open("/proc/self/fd", O_PATH | O_CLOEXEC);
-        struct fs_share share = {.fd = share_fd};
+        struct fs_share share = {.fd = share_fd, .cache = FS_CACHE_NONE};
         struct virtio_fs_options options = {.fs = {.shares = &share,
                                                    .share_count = 1,
                                                    .descriptor_max = 128,
@@ -200,6 +200,69 @@ static void drain_gives_everything_back(void **state)
         end();
 }
 
+static uint64_t open_file(uint64_t file)
+{
+        struct fuse_open_in in = {.flags = O_RDWR};
+        struct asked a = ask(1, FUSE_OPEN, file, &in, sizeof(in), 200);
+        kick(1);
+        await_used(1, 1);
+        assert_int_equal(answer(a)->error, 0);
+        return ((const struct fuse_open_out *)(const void *)(answer(a) + 1))->fh;
+}
+
+static struct asked lock_file(uint64_t file, uint64_t fh, uint64_t owner, uint32_t opcode, uint32_t type)
+{
+        struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {.end = INT64_MAX, .type = type}};
+        return ask(1, opcode, file, &in, sizeof(in), 200);
+}
+
+static void who_waits_for_a_lock_holds_nobody_up(void **state)
+{
+        (void)state;
+        begin();
+        init();
+        uint64_t root = lookup(FUSE_ROOT_ID, "0"), file = lookup(root, "file"), fh = open_file(file);
+        struct asked held = lock_file(file, fh, 1, FUSE_SETLK, F_WRLCK);
+        kick(1);
+        await_used(1, 1);
+        assert_int_equal(answer(held)->error, 0);
+        struct asked waiting[3];
+        for (unsigned i = 0; i < 3; i++)
+                waiting[i] = lock_file(file, fh, 10 + i, FUSE_SETLKW, F_RDLCK);
+        kick(1);
+        for (unsigned i = 0; i < 20; i++)
+                (void)lookup(root, "file");
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(answer(waiting[i])->len, 0); /* still without an answer */
+        (void)lock_file(file, fh, 1, FUSE_SETLK, F_UNLCK);
+        kick(1);
+        await_used(1, 4);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(answer(waiting[i])->error, 0);
+        /* a process of the host has it, and lets go */
+        int fd = openat(folder, "file", O_RDWR | O_CLOEXEC);
+        struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+        for (unsigned i = 0; i < 3; i++)
+                (void)lock_file(file, fh, 10 + i, FUSE_SETLK, F_UNLCK);
+        kick(1);
+        await_used(1, 3);
+        assert_int_equal(fcntl(fd, F_OFD_SETLK, &mine), 0);
+        struct asked a = lock_file(file, fh, 5, FUSE_SETLKW, F_WRLCK);
+        kick(1);
+        (void)lookup(root, "file");
+        assert_int_equal(answer(a)->len, 0);
+        (void)close(fd);
+        await_used(1, 1);
+        assert_int_equal(answer(a)->error, 0);
+        /* the guest goes away: who waits is told so */
+        a = lock_file(file, fh, 6, FUSE_SETLKW, F_WRLCK);
+        kick(1);
+        (void)lookup(root, "file");
+        virtio_fs_device(fs)->ops->drain(virtio_fs_device(fs));
+        assert_int_equal(answer(a)->error, -EINTR);
+        end();
+}
+
 /* Chains that are no requests: without a header, without room, empty. */
 static void odd_chains_are_given_back(void **state)
 {
@@ -245,6 +308,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(requests_are_answered),
     cmocka_unit_test(a_full_ring_is_worked_off),
     cmocka_unit_test(drain_gives_everything_back),
+    cmocka_unit_test(who_waits_for_a_lock_holds_nobody_up),
     cmocka_unit_test(odd_chains_are_given_back),
     cmocka_unit_test(a_thread_that_cannot_be_jailed_ends_the_start),
 };

@@ -5,6 +5,7 @@
 /* Inside the file server: a request being served, and what the operations share. */
 #include "vmm/fs/fs.h"
 #include "vmm/fs/handle.h"
+#include "vmm/fs/lock.h"
 #include "vmm/fs/node.h"
 #include "vmm/fs/owner.h"
 
@@ -23,6 +24,9 @@ struct fs {
         int proc_fd;
         struct nodes *nodes;
         struct handles *handles;
+        struct locks locks;
+        bool host_locks;           /* locks are the host's; else they are the guest kernel's affair */
+        atomic_uint unlocks;       /* counts what may let a waiting one in */
         atomic_bool begun;         /* INIT was answered */
         _Atomic(dev_t) devices[8]; /* of the host, in the order they were met; see fs_inode_number() */
 };
@@ -116,6 +120,14 @@ int fs_op_fsync(struct call *c);
 int fs_op_fallocate(struct call *c);
 int fs_op_lseek(struct call *c);
 int fs_op_copy_file_range(struct call *c);
+
+/* A result beside 0 and -errno: not now, ask again. */
+#define CALL_LATER 1
+
+int fs_op_getlk(struct call *c);
+int fs_op_setlk(struct call *c);
+int fs_op_setlkw(struct call *c);
+int fs_op_flush(struct call *c);
 
 int fs_op_opendir(struct call *c);
 int fs_op_readdir(struct call *c);

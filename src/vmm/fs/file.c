@@ -192,6 +192,8 @@ int fs_op_write(struct call *c)
 int fs_op_release(struct call *c)
 {
         handle_release(c->fs->handles, c->handle);
+        if (c->fs->host_locks) /* flock(2) ends with the descriptor */
+                atomic_fetch_add(&c->fs->unlocks, 1);
         return 0;
 }
 

@@ -84,7 +84,15 @@ struct fs_scratch {
         uint8_t entries[32U << 10]; /* of a folder, as the host has them */
 };
 
-/* Serves one request and returns how many bytes of the reply's segments were filled; 0: there is no reply. */
+/* Serves one request and returns how many bytes of the reply's segments were filled; 0: there is no reply.
+ * FS_LATER: it waits for a lock and is to be served again, at the latest when somebody on the host may have
+ * let go of it, or to be refused (a second answer of a few bytes). Only then is the request unanswered. */
+#define FS_LATER SIZE_MAX
+size_t fs_refuse(const struct fs_request *request, int error);
+
+/* Changes whenever a lock was let go of through the server. */
+unsigned fs_unlocks(struct fs *fs);
+
 size_t fs_serve(struct fs *fs, struct fs_scratch *scratch, const struct fs_request *request);
 
 #endif

@@ -74,6 +74,10 @@ static const struct operation operations[] = {
     [FUSE_RELEASEDIR] = {fs_op_release, sizeof(struct fuse_release_in), HANDLE | ROOT},
     [FUSE_FSYNC] = {fs_op_fsync, sizeof(struct fuse_fsync_in), HANDLE},
     [FUSE_FSYNCDIR] = {fs_op_fsync, sizeof(struct fuse_fsync_in), HANDLE | ROOT},
+    [FUSE_GETLK] = {fs_op_getlk, sizeof(struct fuse_lk_in), HANDLE},
+    [FUSE_SETLK] = {fs_op_setlk, sizeof(struct fuse_lk_in), HANDLE},
+    [FUSE_SETLKW] = {fs_op_setlkw, sizeof(struct fuse_lk_in), HANDLE},
+    [FUSE_FLUSH] = {fs_op_flush, sizeof(struct fuse_flush_in), HANDLE},
     [FUSE_SETXATTR] = {fs_op_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE, REST | CHANGES},
     [FUSE_GETXATTR] = {fs_op_getxattr, sizeof(struct fuse_getxattr_in), REST | ROOT},
     [FUSE_LISTXATTR] = {fs_op_listxattr, sizeof(struct fuse_getxattr_in), ROOT},
@@ -104,6 +108,7 @@ int fs_reply(struct call *c, const void *bytes, size_t size)
         (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA |      \
          FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | \
          FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2)
+#define LOCKS     (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)
 #define NEEDED    (FUSE_MAX_PAGES | FUSE_ATOMIC_O_TRUNC)
 #define MINOR_MIN 31
 
@@ -117,7 +122,7 @@ static int serve_init(struct call *c)
         if (in.major < FUSE_KERNEL_VERSION || in.minor < MINOR_MIN || (in.flags & NEEDED) != NEEDED)
                 return -EPROTO;
         out.max_readahead = in.max_readahead;
-        out.flags = in.flags & WANTED;
+        out.flags = in.flags & (WANTED | (c->fs->host_locks ? LOCKS : 0U));
         out.max_background = 64;
         out.congestion_threshold = 48;
         out.max_write = FS_WRITE_MAX;
@@ -286,9 +291,24 @@ size_t fs_serve(struct fs *fs, struct fs_scratch *scratch, const struct fs_reque
         int r = whole ? check_and_serve(&c) : -EINVAL;
         handle_put(fs->handles, c.handle);
         node_put(fs->nodes, c.node);
-        if (r > 0 || r < -4095)
+        if (r == CALL_LATER)
+                return FS_LATER;
+        if (r < -4095)
                 r = -EIO;
         return put_reply(&c, r);
+}
+
+size_t fs_refuse(const struct fs_request *q, int error)
+{
+        struct fuse_in_header in = {.len = 0};
+        (void)iov_read(q->out, q->out_count, 0, &in, sizeof(in));
+        struct fuse_out_header out = {.len = sizeof(out), .error = error, .unique = in.unique};
+        return iov_write(q->in, q->in_count, 0, &out, sizeof(out)) == sizeof(out) ? sizeof(out) : 0;
+}
+
+unsigned fs_unlocks(struct fs *fs)
+{
+        return atomic_load(&fs->unlocks);
 }
 
 /* ---- the server ---- */
@@ -312,6 +332,7 @@ static int add_shares(struct fs *fs, const struct fs_options *o, struct error *e
                 if (r < 0)
                         return error_errno(err, r, "add share %u", i);
                 fs->shares[i] = o->shares[i];
+                fs->host_locks |= o->shares[i].cache == FS_CACHE_NONE;
                 fs->share_count++;
         }
         return 0;
@@ -329,6 +350,7 @@ int fs_new(const struct fs_options *o, struct fs **ret_fs, struct error *err)
         fs->own_uid = geteuid();
         fs->own_gid = getegid();
         fs->proc_fd = o->proc_fd;
+        locks_init(&fs->locks, o->descriptor_max / 12);
         /* a third for nodes, half for what the guest opens, the rest for what requests need for a moment */
         int r = nodes_new(o->descriptor_max / 3, &fs->nodes);
         if (r == 0)
@@ -347,6 +369,7 @@ int fs_new(const struct fs_options *o, struct fs **ret_fs, struct error *err)
 
 void fs_reset(struct fs *fs)
 {
+        locks_reset(&fs->locks, fs->nodes);
         handles_reset(fs->handles);
         nodes_reset(fs->nodes);
         atomic_store(&fs->begun, false);
@@ -356,6 +379,7 @@ void fs_free(struct fs *fs)
 {
         if (fs == NULL)
                 return;
+        locks_done(&fs->locks, fs->nodes);
         handles_free(fs->handles);
         nodes_free(fs->nodes);
         free(fs);

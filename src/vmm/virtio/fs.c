@@ -6,6 +6,9 @@
  *     FREE -> TODO [take()]         the loop takes a chain from a queue into a job
  *     TODO -> SERVED [serve()]      a thread carries it out
  *     SERVED -> FREE [give_back()]  the loop puts the chain back and tells the guest
+ *     SERVED -> WAITING [give_back()]  it is for a lock that is taken
+ *     WAITING -> TODO [try_again()]    locks were let go of, or it is time to look at the host's
+ *     WAITING -> FREE [refuse_waiting()]
  *
  * Threads: queues and transport are the loop thread's alone. The lists, `taken` and `ending` are under the
  * lock; a job is its thread's alone while it stands in no list. Guest memory is touched by the threads too,
@@ -35,12 +38,14 @@
 
 #define DEVICE_ID_FS 26 /* virtio 1.2 section 5 */
 #define JOBS         64
+#define WAITING_MAX  32  /* for locks */
+#define RETRY_MS     100 /* how often locks that others on the host hold are tried */
 #define STACK_BYTES  (256U << 10)
 
 struct job {
         struct job *next;
         unsigned queue;
-        uint32_t written;
+        size_t written; /* or FS_LATER */
         struct chain chain;
 };
 
@@ -65,6 +70,10 @@ struct virtio_fs {
         bool ending;
         unsigned begun; /* threads that serve, or failed */
         struct error begin_error;
+        struct list waiting; /* the loop's alone, as the rest */
+        unsigned waiting_count;
+        unsigned unlocks; /* of the server, when they were tried last */
+        struct source *retry;
         int served_fd;
         struct source *source;
         pthread_t threads[VIRTIO_FS_THREADS];
@@ -108,16 +117,21 @@ static void unlock(struct virtio_fs *f)
 
 /* ---- the threads ---- */
 
+static struct fs_request request_of(const struct job *job)
+{
+        const struct chain *c = &job->chain;
+        return (struct fs_request){.out = c->iov,
+                                   .out_count = c->out_count,
+                                   .out_bytes = c->out_bytes,
+                                   .in = c->iov + c->out_count,
+                                   .in_count = c->in_count,
+                                   .in_bytes = c->in_bytes};
+}
+
 static void serve(struct virtio_fs *f, struct fs_scratch *scratch, struct job *job)
 {
-        struct chain *c = &job->chain;
-        struct fs_request request = {.out = c->iov,
-                                     .out_count = c->out_count,
-                                     .out_bytes = c->out_bytes,
-                                     .in = c->iov + c->out_count,
-                                     .in_count = c->in_count,
-                                     .in_bytes = c->in_bytes};
-        job->written = (uint32_t)fs_serve(f->fs, scratch, &request); /* at most in_bytes */
+        struct fs_request request = request_of(job);
+        job->written = fs_serve(f->fs, scratch, &request);
 }
 
 static void hand_in(struct virtio_fs *f, struct job *job)
@@ -198,22 +212,84 @@ static void take(struct virtio_fs *f, unsigned queue)
         }
 }
 
+static void put(struct virtio_fs *f, struct job *job)
+{
+        queue_put(&f->device.queues[job->queue], &job->chain, (uint32_t)job->written); /* at most in_bytes */
+        job->next = f->free;
+        f->free = job;
+}
+
+static void publish(struct virtio_fs *f)
+{
+        for (unsigned i = 0; i < VIRTIO_FS_QUEUES; i++)
+                queue_publish(&f->device.queues[i]);
+}
+
+static void refuse(struct virtio_fs *f, struct job *job, int error)
+{
+        struct fs_request request = request_of(job);
+        job->written = fs_refuse(&request, error);
+        put(f, job);
+}
+
+/* Enough jobs must be left for those who let go of the locks. */
+static void wait_for_lock(struct virtio_fs *f, struct job *job)
+{
+        if (f->waiting_count == WAITING_MAX) {
+                refuse(f, job, -ENOLCK);
+                return;
+        }
+        if (f->waiting_count++ == 0)
+                (void)source_arm(f->retry, RETRY_MS); /* an armed timerfd cannot refuse */
+        list_add(&f->waiting, job);
+}
+
 /* Gives the guest what was served. */
 static void give_back(struct virtio_fs *f)
 {
-        struct list done;
+        struct job *first;
         lock(f);
-        done.first = f->served.first;
+        first = f->served.first;
         list_init(&f->served);
         unlock(f);
-        for (struct job *job = done.first, *next; job != NULL; job = next) {
+        for (struct job *job = first, *next; job != NULL; job = next) {
                 next = job->next;
-                queue_put(&f->device.queues[job->queue], &job->chain, job->written);
-                job->next = f->free;
-                f->free = job;
+                if (job->written == FS_LATER)
+                        wait_for_lock(f, job);
+                else
+                        put(f, job);
         }
-        for (unsigned i = 0; i < VIRTIO_FS_QUEUES; i++)
-                queue_publish(&f->device.queues[i]);
+        publish(f);
+}
+
+static void try_again(struct virtio_fs *f)
+{
+        struct job *job;
+        f->unlocks = fs_unlocks(f->fs);
+        f->waiting_count = 0;
+        lock(f);
+        while ((job = list_take(&f->waiting)) != NULL) {
+                list_add(&f->todo, job);
+                f->serving++;
+        }
+        (void)pthread_cond_broadcast(&f->work); /* cannot fail */
+        unlock(f);
+}
+
+static void refuse_waiting(struct virtio_fs *f)
+{
+        struct job *job;
+        while ((job = list_take(&f->waiting)) != NULL)
+                refuse(f, job, -EINTR);
+        f->waiting_count = 0;
+        publish(f);
+}
+
+/* Nothing tells when another process of the host lets go of a lock. */
+static void on_retry(struct source *s, void *data)
+{
+        (void)s;
+        try_again(data);
 }
 
 static void on_served(struct source *s, int fd, uint32_t events, void *data)
@@ -224,6 +300,8 @@ static void on_served(struct source *s, int fd, uint32_t events, void *data)
         (void)events;
         (void)!read(fd, &count, sizeof(count)); /* nothing to read: drain() was faster */
         give_back(f);
+        if (f->waiting_count > 0 && fs_unlocks(f->fs) != f->unlocks)
+                try_again(f);
         for (unsigned i = 0; i < VIRTIO_FS_QUEUES; i++)
                 take(f, i);
 }
@@ -252,6 +330,7 @@ static void virtio_fs_drain(struct device *device)
                 (void)pthread_cond_wait(&f->event, &f->lock); /* cannot fail */
         unlock(f);
         give_back(f);
+        refuse_waiting(f);
 }
 
 static void virtio_fs_stop(struct device *device)
@@ -318,9 +397,12 @@ int virtio_fs_new(struct loop *loop, const struct virtio_fs_options *options, st
         (void)pthread_cond_init(&f->event, NULL);
         list_init(&f->todo);
         list_init(&f->served);
+        list_init(&f->waiting);
         f->served_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         int r =
             f->served_fd < 0 ? -errno : loop_add_io(loop, f->served_fd, EPOLLIN, on_served, f, &f->source);
+        if (r == 0)
+                r = loop_add_timer(loop, on_retry, f, &f->retry);
         if (r < 0)
                 (void)error_errno(err, r, "make the file system device");
         else
@@ -346,6 +428,7 @@ void virtio_fs_free(struct virtio_fs *f)
         for (unsigned i = 0; i < f->thread_count; i++)
                 (void)pthread_join(f->threads[i], NULL); /* ours, joined once: cannot fail */
         source_free(f->source);
+        source_free(f->retry);
         close_fd(&f->served_fd);
         fs_free(f->fs);
         (void)pthread_cond_destroy(&f->event);
