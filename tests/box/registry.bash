@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # A real registry (Debian's docker-registry) on loopback, on a free port, for box tests and benchmarks.
 #
-#     registry_start NAME [tls] [auth]   sets REGISTRY_<NAME>=127.0.0.1:PORT; user "someone", password "secret" with auth;
-#                                        the certificate's CA is $BOXLET_TMP/registry-NAME/ca.crt with tls
+#     registry_start NAME [tls] [auth] [from=FOLDER]
+#                                        sets REGISTRY_<NAME>=127.0.0.1:PORT; user "someone", password "secret" with auth;
+#                                        the certificate's CA is $BOXLET_TMP/registry-NAME/ca.crt with tls, and is good for a box's
+#                                        host.boxlet.internal too; with from= it serves this storage, read-only
 #     registry_stop NAME                 ends it (by pid) and waits
 #     registry_log NAME                  its access log so far
 #     oci_image DIR TAG TREE...          an OCI layout DIR with image TAG, one gzip layer per TREE (lowest first), made by umoci
 
 registry_start() {
-        local name=$1 dir=$BOXLET_TMP/registry-$1 tls= auth= http=
+        local name=$1 dir=$BOXLET_TMP/registry-$1 tls= auth= http= data=$BOXLET_TMP/registry-$1/data readonly=false
         shift
         mkdir -p "$dir/data"
         for option in "$@"; do
@@ -18,19 +20,23 @@ registry_start() {
                                 -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
                         openssl req -newkey rsa:2048 -nodes -subj "/CN=127.0.0.1" -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
                         openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
-                                -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$dir/server.crt" 2>/dev/null
+                                -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:host.boxlet.internal") -out "$dir/server.crt" 2>/dev/null
                         http="tls: {certificate: $dir/server.crt, key: $dir/server.key}"
                         ;;
                 auth)
                         htpasswd -Bbn someone secret >"$dir/htpasswd"
                         auth="auth: {htpasswd: {realm: test, path: $dir/htpasswd}}"
                         ;;
+                from=*)
+                        data=${option#from=}
+                        readonly=true
+                        ;;
                 esac
         done
         cat >"$dir/config.yml" <<CONFIG
 version: 0.1
 log: {level: info}
-storage: {filesystem: {rootdirectory: $dir/data}, delete: {enabled: true}}
+storage: {filesystem: {rootdirectory: $data}, delete: {enabled: true}, maintenance: {readonly: {enabled: $readonly}}}
 $auth
 http:
   addr: "127.0.0.1:0"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What a docker box cannot be is refused in one line, before anything is made.
+bats_require_minimum_version 1.5.0
+load lib
+
+# nothing_made: no box of that name, no more processes of boxes than before
+refused() {
+        local before after
+        before=$(boxlet ls -a -q | sort)
+        run boxlet "$@"
+        echo "$output"
+        after=$(boxlet ls -a -q | sort)
+        [ "$status" -eq 125 ]
+        [ "$before" = "$after" ]
+}
+
+@test "without the docker kernel: refused with the command that builds it, even where the lean one is" {
+        mkdir "$BATS_TEST_TMPDIR/kernels"
+        ln -s "$(readlink -f "$ROOT/build/kernel/vmlinux-lean")" "$BATS_TEST_TMPDIR/kernels/vmlinux-lean"
+        export BOXLET_KERNEL_DIR=$BATS_TEST_TMPDIR/kernels
+        refused run --rm --support-docker --network none busybox true
+        one_line_with "make kernel-docker"
+        # before an image is asked for
+        refused create --support-docker --network none no.such.registry.invalid/image
+        one_line_with "make kernel-docker"
+        run boxlet run --rm --network none busybox echo the default box needs it not
+        [ "$output" = "the default box needs it not" ]
+}
+
+@test "flags that contradict it" {
+        refused run --rm --support-docker --cap-drop NET_ADMIN "$DIND"
+        one_line_with support-docker cap-drop
+        refused create --support-docker --read-only "$DIND"
+        one_line_with support-docker read-only
+        refused create --privileged --tmpfs /var/lib/docker "$DIND"
+        one_line_with tmpfs /var/lib/docker
+        refused create --support-docker --memory 64m "$DIND"
+        one_line_with memory
+        refused create --support-docker --disk-size 100m "$DIND"
+        one_line_with disk
+}
