@@ -166,3 +166,11 @@ SCRIPT
         done
         [ $failed -eq 0 ]
 }
+
+@test "the engine's socket on the host is mine alone, and docker there talks to the engine" {
+        [ "$(stat -c '%a %F' "$ENGINE_SOCKET")" = "600 socket" ]
+        export DOCKER_HOST=unix://$ENGINE_SOCKET
+        [ "$("$DOCKER_CLIENT" run --rm -i busybox sh -c 'tr a-z A-Z' <<<"through the socket")" = "THROUGH THE SOCKET" ]
+        run "$DOCKER_CLIENT" images --format '{{.Repository}}:{{.Tag}}'
+        [[ "$output" == *busybox:latest* ]]
+}

@@ -64,11 +64,12 @@ engine_trust() {
 }
 
 # The engine that most files share, as box "engine": started by who needs it first, ended by teardown_suite. Its port
-# 8080 is published.
+# 8080 is published, its socket is $ENGINE_SOCKET, and its data lies on the volume engine-data.
 shared_engine() {
+        export ENGINE_SOCKET=$BOXLET_TMP/engine.sock
         [ "$(box_state engine)" != running ] || return 0
         boxlet rm -f engine >/dev/null 2>&1 || true
-        engine_start engine "$DIND" -p 127.0.0.1:0:8080
+        engine_start engine "$DIND" -v engine-data:/var/lib/docker --docker-socket "$ENGINE_SOCKET" -p 127.0.0.1:0:8080
         in_engine docker pull -q "$R/busybox"
         in_engine docker tag "$R/busybox" busybox
 }

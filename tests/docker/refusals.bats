@@ -40,3 +40,14 @@ refused() {
         refused create --support-docker --disk-size 100m "$DIND"
         one_line_with disk
 }
+
+@test "a socket path that is taken, or cannot be" {
+        echo mine >"$BATS_TEST_TMPDIR/file"
+        refused run -d --support-docker --docker-socket "$BATS_TEST_TMPDIR/file" "$DIND"
+        one_line_with "$BATS_TEST_TMPDIR/file"
+        [ "$(cat "$BATS_TEST_TMPDIR/file")" = mine ]
+        refused run -d --support-docker --docker-socket "$BATS_TEST_TMPDIR/no/such/folder" "$DIND"
+        one_line_with "$BATS_TEST_TMPDIR/no/such/folder"
+        refused run -d --docker-socket "$BATS_TEST_TMPDIR/socket" "$DIND"
+        one_line_with docker-socket support-docker
+}
