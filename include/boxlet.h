@@ -216,13 +216,18 @@ struct boxlet_box_options {
                                cap_drop or read_only; memory_bytes 0 is 2 GiB then */
         const char *docker_socket; /* path for a unix socket (0600) on the host that leads to the engine's
                                       while the box runs; needs support_docker. NULL: none */
+        /* Arguments for the entry point, which then is init as a service. With a command, that is no argument
+         * but a process beside init, the foreground: it has the terminal, the streams and the signals, runs
+         * once init does, the box ends with it (init gets the stop signal then), and its exit code is the
+         * box's; what init prints goes to the log only. NULL: neither. */
+        const char *const *cmd;
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL                                 \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL                           \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

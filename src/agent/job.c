@@ -25,6 +25,7 @@
 #include "agent/device_filter.h"
 #include "agent/forward.h"
 #include "agent/leaf.h"
+#include "agent/procstat.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -32,6 +33,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +105,13 @@ static int64_t oom_kills(const struct job *job)
         return cgroup_read(job->agent->box_fd, "memory.events", "oom_kill", &count) < 0 ? 0 : count;
 }
 
+/* The end of a pid namespace's init kills the others, and it is not over before they are reaped: while it
+ * waits for that it can be told by its flags only. */
+static bool init_is_over(const struct agent *agent)
+{
+        return agent->init == NULL || agent->init->reaped || procstat_is_exiting(agent->init->pid);
+}
+
 static void send_exit(struct job *job)
 {
         struct frame_exit payload = {0};
@@ -114,6 +123,8 @@ static void send_exit(struct job *job)
                 payload.flags |= FRAME_EXIT_TIMED_OUT;
         if (oom_kills(job) > job->oom_before)
                 payload.flags |= FRAME_EXIT_OUT_OF_MEM;
+        if (payload.signal == SIGKILL && !job->is_init && init_is_over(job->agent))
+                payload.flags |= FRAME_EXIT_WITH_INIT;
         if (job->channel == NULL)
                 return;
         (void)channel_send(job->channel, FRAME_EXIT, &payload, sizeof(payload));
@@ -237,6 +248,8 @@ static void launched(struct job *job)
                 (void)error_set(&job->failure, -EIO,
                                 "start '%s': it ended with status 0x%x while it was set up",
                                 job->is_init ? "init" : "exec", (unsigned)job->wait_status);
+        if (!job->is_init && init_is_over(job->agent))
+                (void)error_set(&job->failure, -ESRCH, "exec: the container has just ended");
         send_failure(job, &job->failure, job->failed && job->ready);
         over(job);
 }
@@ -447,7 +460,8 @@ static int exec(struct job *job, const json_t *request, struct error *err)
         task_plan_done(&task);
         if (r < 0)
                 release_cgroup(job);
-        return r;
+        return r < 0 && init_is_over(agent) ? error_set(err, -ESRCH, "exec: the container has just ended")
+                                            : r;
 }
 
 static int start_or_exec(struct job *job, const struct frame *frame, struct error *err)
@@ -493,7 +507,25 @@ static int on_control_frame(struct job *job, const struct frame *frame, struct e
         return 0;
 }
 
-/* The host lets go of an exec: it goes on, its output to nowhere, when the connection ends. */
+/* The polite way to end init. A pid namespace's init is not reached by signals it does not listen to: then
+ * there is nothing to wait for. */
+static int end_politely(struct job *job, const json_t *request, struct error *err)
+{
+        int64_t number;
+        int r = json_get_integer_or(request, "signal", 1, 64, SIGTERM, &number, err);
+        if (r < 0 || job->pidfd < 0 || job->reaped)
+                return r;
+        bool deaf = job->is_init && job->agent->container->namespaces & CLONE_NEWPID &&
+                    !procstat_listens(job->pid, (int)number);
+        if (deaf)
+                job_kill(job);
+        else
+                (void)process_signal(job->pidfd, (int)number); /* it may have just ended */
+        return 0;
+}
+
+/* "detach": the host lets go of an exec: it goes on, its output to nowhere, when the connection ends.
+ * "end": see above. */
 static int on_later_request(struct job *job, const struct frame *frame, struct error *err)
 {
         cleanup_json json_t *request = NULL;
@@ -504,9 +536,14 @@ static int on_later_request(struct job *job, const struct frame *frame, struct e
                 r = json_get_string(request, "op", &op, err);
         if (r < 0)
                 return r;
-        if (strcmp(op, "detach") != 0)
-                return error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
-        job->detached = true;
+        if (strcmp(op, "detach") == 0)
+                job->detached = true;
+        else if (strcmp(op, "end") == 0)
+                r = end_politely(job, request, err);
+        else
+                r = error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
+        if (r < 0)
+                return r;
         if (reply == NULL || channel_send_json(job->channel, FRAME_REPLY, reply) < 0)
                 return error_set(err, -ENOMEM, "answer: out of memory");
         return 0;

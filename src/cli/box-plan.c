@@ -16,6 +16,8 @@
 const struct cli_option box_plan_options[] = {
     {0, "cap-add", OPTION_LIST, AT(cap_add), "CAPABILITY", "Give a Linux capability (ALL for all)"},
     {0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAPABILITY", "Take a Linux capability (ALL for all)"},
+    {0, "cmd", OPTION_LIST, AT(cmd), "ARG",
+     "Argument for the entry point, which is init then; a COMMAND runs beside it, as the foreground"},
     {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
     {0, "disk-size", OPTION_SIZE, AT(disk), "SIZE", "Room on the box's own disk; 10g by default"},
     {0, "docker-socket", OPTION_PATH, AT(docker_socket), "PATH",
@@ -222,6 +224,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.pull = pull_policy(plan->pull);
         options.docker_socket = plan->docker_socket;
         options.support_docker = plan->support_docker;
+        options.cmd = plan->cmd.items;
         *ret_options = options;
 }
 

@@ -10,7 +10,8 @@ struct box_plan {
         struct text_list operands;
         const char *name, *entrypoint, *hostname, *user, *working_dir;
         const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket;
-        struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, volumes, mounts;
+        struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
+            mounts;
         int64_t cpus, stop_timeout_ms;
         uint64_t memory, disk;
         bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker;

@@ -66,6 +66,7 @@ static int run_attached(struct cli *cli, const struct run_plan *plan, struct box
             .forward_signals = plan->forward_signals,
             .owner = true,
             .starting = box,
+            .service = plan->box.cmd.count > 0 && plan->box.operands.count == 1,
             .detach_keys = plan->detach_keys,
         };
         unsigned flags = BOXLET_ATTACH_STDOUT | BOXLET_ATTACH_STDERR;

@@ -509,6 +509,8 @@ static int conclude(struct cli *cli, struct session *s)
         default:
                 if (s->failed)
                         (void)cli_fail(cli, &s->error); /* the code is the one that came with it */
+                else if (s->options->service && s->exit_code == 0)
+                        cli_note(cli, "the box's init ended with code 0, and the box with it");
                 return s->exit_code;
         }
 }

@@ -11,6 +11,7 @@ struct session_options {
         bool running;         /* it runs already */
         bool forward_signals; /* signals we get are passed on to it */
         bool owner;           /* it ends with us; else we only let go of it */
+        bool service;         /* it was meant to stay: an end with code 0 is told */
         const char *detach_keys;
         struct boxlet_box *starting; /* the box whose warnings are told when it runs, or NULL */
 };

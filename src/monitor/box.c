@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of a box.
+ * The life of a box. Its foreground is a process: init, or, where box.json has a command, that one beside it
+ * (container.c).
  *
  *     PREPARING -> BOOTING   [prepare]        boxlet-vmm (and passt) were started
  *     BOOTING   -> BOOTED    [guest_booted]   the agent has carried out the boot request
  *     BOOTED    -> ASKED     [try_start]      init is wanted: at once, or with --hold when a client says so
- *     ASKED     -> RUNNING   [init_started]   (or BOOTING -> RUNNING: its answer may overtake the agent's)
+ *     ASKED     -> RUNNING   [container_started] (or BOOTING -> RUNNING: its answer may overtake the agent's)
  *     any of these -> HALTING [power_off]     the agent unmounts; only if it can and the disk is to be kept
  *     any of these -> KILLING [kill_machine]
  *     PREPARING, HALTING, KILLING -> DOWN [conclude] nothing runs; state.json is final; the lock is free
  *
- * Beside it stands the outcome, which is decided once (settle_*) and told to the clients at once: init ended,
- * or the box failed. Whatever decides it then powers the machine off.
+ * Beside it stands the outcome, which is decided once (settle_*) and told to the clients at once: the
+ * foreground ended, or the box failed. Whatever decides it then powers the machine off; but where a command
+ * ended, init first gets the stop signal and its time (container_exited).
  *
  * The file is long because the whole state machine is in it: whoever decides something here must see what
  * else can happen at that moment. What needs no state is elsewhere (verdict.c, remains.c, request.c).
  *
  * Invariants:
  * 1. Every wait for the guest has a deadline: booting and starting init (boot_timeout_ms each), stopping
- * (stop_timer), and unmounting or finding out why a connection ended (power_timer).
- * 2. A machine that ended without an outcome is judged only after both connections to the agent have been
+ * and winding down (stop_timer), and unmounting or finding out why a connection ended (power_timer).
+ * 2. A machine that ended without an outcome is judged only after all connections to the agent have been
  * read to their end: an EXIT may lie in them.
  * 3. After the lock was given up nothing in the box's folder is touched.
  * 4. The request for init is sent once (asked), as soon as the agent is there and init is wanted: the agent
@@ -33,10 +35,10 @@
 #include "monitor/client.h"
 #include "monitor/config.h"
 #include "monitor/console.h"
+#include "monitor/container.h"
 #include "monitor/disks.h"
 #include "monitor/forward.h"
 #include "monitor/guest.h"
-#include "monitor/init.h"
 #include "monitor/logfile.h"
 #include "monitor/machine.h"
 #include "monitor/network.h"
@@ -90,7 +92,7 @@ struct box {
         struct machine *machine;
         struct network *network;
         struct guest *guest;
-        struct init *init;
+        struct container *container;
         struct forwards *forwards;
         struct logfile *log;
         bool machine_down, booted;
@@ -152,22 +154,22 @@ static void power_off(struct box *b, int64_t patience_ms)
 
 /* ---- the outcome ---- */
 
-static void settle_exit(struct box *b, const struct frame_exit *status, int64_t patience_ms)
+static void settle(struct box *b, const struct frame_exit *status)
 {
-        if (b->settled)
-                return;
         b->settled = true;
         b->state.phase = STATE_EXITED;
         b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
         b->state.oom_killed = (status->flags & FRAME_EXIT_OUT_OF_MEM) != 0;
         clients_exited(b->clients, status);
-        power_off(b, patience_ms);
 }
 
 static void settle_killed(struct box *b, int64_t patience_ms)
 {
         const struct frame_exit status = {.signal = SIGKILL};
-        settle_exit(b, &status, patience_ms);
+        if (b->settled)
+                return;
+        settle(b, &status);
+        power_off(b, patience_ms);
 }
 
 /* ASCII only, so that every reader of state.json can show it. */
@@ -271,7 +273,7 @@ static void on_boot_timer(struct source *s, void *data)
         settle_lost(b, b->guest == NULL ? "kernel" : "agent", &err);
 }
 
-/* ---- init ---- */
+/* ---- the container ---- */
 
 static void note_log_loss(struct box *b, int r)
 {
@@ -287,13 +289,13 @@ static void send_input(struct box *b)
 {
         while (b->input.length > 0) {
                 size_t n = b->input.length < FRAME_STREAM_MAX ? b->input.length : FRAME_STREAM_MAX;
-                if (init_send(b->init, FRAME_STDIN, buffer_content(&b->input), n) < 0)
-                        log_warning("input for init was lost: too much of it waits");
+                if (container_send(b->container, FRAME_STDIN, buffer_content(&b->input), n) < 0)
+                        log_warning("input was lost: too much of it waits");
                 buffer_consume(&b->input, n);
         }
         if (b->input_ended)
-                (void)init_send(b->init, FRAME_STDIN, NULL,
-                                0); /* an empty frame finds room, or init is gone */
+                (void)container_send(b->container, FRAME_STDIN, NULL,
+                                     0); /* an empty frame finds room, or the process is gone */
         buffer_done(&b->input);
 }
 
@@ -301,14 +303,13 @@ static void send_size(struct box *b)
 {
         struct frame_resize resize;
         frame_resize_make(b->rows, b->columns, &resize);
-        (void)init_send(b->init, FRAME_RESIZE, &resize,
-                        sizeof(resize)); /* as after a resize that was missed */
+        (void)container_send(b->container, FRAME_RESIZE, &resize,
+                             sizeof(resize)); /* as after a resize that was missed */
 }
 
-static void init_started(struct init *init, int64_t pid, void *data)
+static void container_started(int64_t pid, void *data)
 {
         struct box *b = data;
-        (void)init;
         if (b->life < LIFE_BOOTING || b->life > LIFE_ASKED)
                 return;
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
@@ -328,65 +329,70 @@ static void init_started(struct init *init, int64_t pid, void *data)
         (void)malloc_trim(0);
 }
 
-static void init_failed(struct init *init, const struct error *err, void *data)
+static void container_failed(const struct error *err, int exit_code, void *data)
 {
-        struct box *b = data;
-        struct error told = *err;
-        (void)init;
-        int exit_code = err->code == -ENOENT                            ? 127
-                        : err->code == -EACCES || err->code == -ENOEXEC ? 126
-                                                                        : EXIT_BOX_FAILED;
-        settle_failed(b, "container", exit_code, &told);
+        settle_failed(data, "container", exit_code, err);
 }
 
-static void init_output(struct init *init, bool is_stderr, const void *bytes, size_t size, void *data)
+static void container_output(unsigned stream, bool foreground, const void *bytes, size_t size, void *data)
 {
         struct box *b = data;
-        (void)init;
-        note_log_loss(b, size > 0 ? logfile_write(b->log, is_stderr, bytes, size)
-                                  : logfile_finish(b->log, is_stderr));
-        clients_output(b->clients, is_stderr, bytes, size);
+        note_log_loss(b,
+                      size > 0 ? logfile_write(b->log, stream, bytes, size) : logfile_finish(b->log, stream));
+        if (foreground)
+                clients_output(b->clients, (stream & LOGFILE_STDERR) != 0, bytes, size);
 }
 
-static void init_exited(struct init *init, const struct frame_exit *status, void *data)
+static void container_exited(const struct frame_exit *status, void *data)
 {
         struct box *b = data;
-        (void)init;
-        int out = logfile_finish(b->log, false), err = logfile_finish(b->log, true);
-        note_log_loss(b, out < 0 ? out : err);
-        settle_exit(b, status, HALT_MS);
+        for (unsigned stream = 0; stream < LOGFILE_STREAMS; stream++)
+                note_log_loss(b, logfile_finish(b->log, stream));
+        if (b->settled)
+                return;
+        settle(b, status);
+        if (!container_wind_down(b->container, (int)b->config.stop_signal))
+                power_off(b, HALT_MS);
+        else if (b->stop_step == STOP_NONE) /* else the time runs already */
+                (void)source_arm(b->stop_timer,
+                                 b->config.stop_timeout_ms); /* an armed timerfd cannot refuse */
 }
 
-static void init_drained(struct init *init, void *data)
+static void container_wound_down(void *data)
+{
+        power_off(data, HALT_MS);
+}
+
+static void container_drained(void *data)
 {
         struct box *b = data;
-        (void)init;
         clients_resume_input(b->clients);
 }
 
-static void init_gone(struct init *init, const struct error *err, void *data)
+static void container_lost(const char *what, const struct error *err, void *data)
+{
+        suspect(data, what, err);
+}
+
+static void container_gone(void *data)
 {
         struct box *b = data;
-        init_free(init);
-        b->init = NULL;
-        suspect(b, "init's connection ended", err);
+        container_free(b->container);
+        b->container = NULL;
         if (b->machine_down)
                 conclude(b);
 }
 
-static const struct init_ops init_ops = {init_started, init_failed,  init_output,
-                                         init_exited,  init_drained, init_gone};
+static const struct container_ops container_ops = {container_started, container_failed,     container_output,
+                                                   container_exited,  container_wound_down, container_drained,
+                                                   container_lost,    container_gone};
 
-static void ask_for_init(struct box *b)
+static void ask_for_container(struct box *b)
 {
         struct error err = ERROR_INIT;
         b->asked = true;
-        cleanup_json json_t *request = request_start(&b->config, b->rows, b->columns);
-        if (request == NULL)
-                (void)error_set(&err, -ENOMEM, "start init: out of memory");
-        else
-                (void)init_new(b->loop, b->plan.box_fd, request, &init_ops, b, &b->init, &err);
-        if (err.code != 0)
+        if (container_new(b->loop, b->plan.box_fd, &b->config, b->rows, b->columns, &container_ops, b,
+                          &b->container, &err) < 0)
                 settle_failed(b, "container", EXIT_BOX_FAILED, &err);
 }
 
@@ -396,7 +402,7 @@ static void try_start(struct box *b)
         if (!there || b->hold)
                 return;
         if (!b->asked)
-                ask_for_init(b);
+                ask_for_container(b);
         if (b->life != LIFE_BOOTED)
                 return;
         b->life = LIFE_ASKED;
@@ -483,7 +489,7 @@ static void machine_is_down(struct machine *machine, const struct machine_end *e
         b->machine_down = true;
         b->end = *end;
         log_info("the machine has ended: %s %s", end->reason, end->detail);
-        if (b->guest != NULL || b->init != NULL)
+        if (b->guest != NULL || b->container != NULL)
                 (void)source_arm(b->power_timer, SUSPECT_MS); /* an armed timerfd cannot refuse */
         conclude(b);
 }
@@ -515,22 +521,24 @@ static const struct network_ops network_ops = {network_died};
 static void drain(struct box *b)
 {
         b->draining = true; /* an EXIT may lie behind output that waits for a slow client */
-        if (b->init != NULL)
-                init_pause(b->init, false);
+        if (b->container != NULL)
+                container_pause(b->container, false);
 }
 
 static int send_signal(struct box *b, int number)
 {
         struct frame_signal signal;
         frame_signal_make(number, &signal);
-        return b->init == NULL ? -ESRCH : init_send(b->init, FRAME_SIGNAL, &signal, sizeof(signal));
+        return b->container == NULL ? -ESRCH
+                                    : container_send(b->container, FRAME_SIGNAL, &signal, sizeof(signal));
 }
 
 static void stop_with_kill(struct box *b)
 {
         b->stop_step = STOP_KILLED;
-        (void)send_signal(b, SIGKILL);            /* if it does not arrive, the timer ends the machine */
-        (void)source_arm(b->stop_timer, KILL_MS); /* an armed timerfd cannot refuse */
+        if (b->container != NULL)
+                (void)container_kill(b->container); /* if it does not arrive, the timer ends the machine */
+        (void)source_arm(b->stop_timer, KILL_MS);   /* an armed timerfd cannot refuse */
         drain(b);
 }
 
@@ -538,8 +546,10 @@ static void on_stop_timer(struct source *s, void *data)
 {
         struct box *b = data;
         (void)s;
-        if (b->settled)
+        if (b->settled) {
+                power_off(b, HALT_MS); /* init took too long to wind down */
                 return;
+        }
         if (b->stop_step == STOP_SIGNALLED) {
                 stop_with_kill(b);
                 return;
@@ -589,7 +599,7 @@ static int kill_init(int signal, struct error *err, void *data)
         if (b->settled)
                 return error_set(err, -ESRCH, "send a signal: the box's command has ended");
         if (b->life == LIFE_RUNNING) {
-                int r = send_signal(b, signal);
+                int r = signal == SIGKILL ? 0 : send_signal(b, signal);
                 if (signal == SIGKILL)
                         stop_with_kill(b);
                 return r < 0 ? error_errno(err, r, "send a signal") : 0;
@@ -636,14 +646,14 @@ static void input(const void *bytes, size_t size, void *data)
         int r = 0;
         if (b->settled || !b->config.stdin_open || b->input_ended)
                 return;
-        if (b->life == LIFE_RUNNING && b->init != NULL)
-                r = init_send(b->init, FRAME_STDIN, bytes, size);
+        if (b->life == LIFE_RUNNING && b->container != NULL)
+                r = container_send(b->container, FRAME_STDIN, bytes, size);
         else if (size > 0)
                 r = buffer_append(&b->input, bytes, size);
         if (size == 0)
                 b->input_ended = true;
         if (r < 0)
-                log_warning("input for init was lost: %s", strerror(-r));
+                log_warning("input was lost: %s", strerror(-r));
 }
 
 static bool input_is_full(void *data)
@@ -651,8 +661,8 @@ static bool input_is_full(void *data)
         const struct box *b = data;
         if (b->settled)
                 return false;
-        return b->life == LIFE_RUNNING && b->init != NULL ? init_is_full(b->init)
-                                                          : b->input.length > CHANNEL_HIGH_WATER;
+        return b->life == LIFE_RUNNING && b->container != NULL ? container_is_full(b->container)
+                                                               : b->input.length > CHANNEL_HIGH_WATER;
 }
 
 static void resize(uint16_t rows, uint16_t columns, void *data)
@@ -660,15 +670,15 @@ static void resize(uint16_t rows, uint16_t columns, void *data)
         struct box *b = data;
         b->rows = rows;
         b->columns = columns;
-        if (b->life == LIFE_RUNNING && b->init != NULL && b->config.terminal)
+        if (b->life == LIFE_RUNNING && b->container != NULL && b->config.terminal)
                 send_size(b);
 }
 
 static void block_output(bool blocked, void *data)
 {
         struct box *b = data;
-        if (b->init != NULL)
-                init_pause(b->init, blocked && !b->draining);
+        if (b->container != NULL)
+                container_pause(b->container, blocked && !b->draining);
 }
 
 static void idle(void *data)
@@ -711,8 +721,8 @@ static void release(struct box *b)
         b->forwards = NULL;
         network_free(b->network);
         b->network = NULL;
-        init_free(b->init);
-        b->init = NULL;
+        container_free(b->container);
+        b->container = NULL;
         guest_free(b->guest);
         b->guest = NULL;
         machine_free(b->machine);
@@ -731,7 +741,7 @@ static void conclude(struct box *b)
 {
         if (b->life == LIFE_DOWN)
                 return;
-        bool connected = b->guest != NULL || b->init != NULL;
+        bool connected = b->guest != NULL || b->container != NULL;
         if (!b->settled && connected && !b->impatient)
                 return; /* their end follows: invariant 2 */
         if (!b->settled)

@@ -202,7 +202,13 @@ static int read_container(struct config *c, struct error *err)
         if (r == 0)
                 r = get_object(c->spec, "process", true, &process, err);
         if (r == 0)
-                r = json_get_bool_or(process, "terminal", false, &c->terminal, err);
+                r = get_object(o, "command", false, &c->command, err);
+        if (r < 0)
+                return r;
+        c->has_command = c->command != NULL;
+        if (c->has_command && json_is_true(json_object_get(process, "terminal")))
+                return error_set(err, -EINVAL, "'terminal' is the command's, not init's");
+        r = json_get_bool_or(c->has_command ? c->command : process, "terminal", false, &c->terminal, err);
         if (r == 0)
                 r = json_get_bool_or(o, "stdin", false, &c->stdin_open, err);
         if (r == 0)
@@ -315,6 +321,8 @@ void config_done(struct config *c)
 
 void config_drop_spec(struct config *c)
 {
-        c->spec = NULL;
-        (void)json_object_del(json_object_get(c->document, "container"), "spec"); /* gone already is fine */
+        json_t *container = json_object_get(c->document, "container");
+        c->spec = c->command = NULL;
+        (void)json_object_del(container, "spec"); /* gone already is fine */
+        (void)json_object_del(container, "command");
 }

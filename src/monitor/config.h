@@ -54,6 +54,8 @@ struct config {
         size_t disk_count;
         struct config_forward forwards[CONFIG_FORWARDS_MAX];
         size_t forward_count;
+        const json_t *command; /* process object that runs beside init, or NULL: see has_command */
+        bool has_command;      /* the terminal, stdin and the end of the box are the command's */
         bool has_network;
         struct publish *publish;
         size_t publish_count;
@@ -65,7 +67,8 @@ struct config {
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err);
 void config_done(struct config *config);
 
-/* Lets go of the container's specification, which is the bulk of the document, once it has been used. */
+/* Lets go of the container's specification (and the command), which is the bulk of the document, once it has
+ * been used. */
 void config_drop_spec(struct config *config);
 
 #endif

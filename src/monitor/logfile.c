@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Splits two byte streams into lines, encodes them and appends them to a file, one write(2) for each chunk
+ * Splits byte streams into lines, encodes them and appends them to a file, one write(2) for each chunk
  * that arrives. A reader may follow the file at any time.
  *
  * Invariants:
@@ -34,7 +34,7 @@ struct logfile {
         struct {
                 size_t length;
                 char bytes[LOGFILE_LINE_MAX];
-        } lines[2];
+        } lines[LOGFILE_STREAMS];
         struct buffer out;
 };
 
@@ -118,22 +118,22 @@ static int flush(struct logfile *log)
         return r;
 }
 
-static int add_line(struct logfile *log, bool is_stderr, const char *bytes, size_t size, bool partial)
+static int add_line(struct logfile *log, unsigned stream, const char *bytes, size_t size, bool partial)
 {
         int r = 0;
         int64_t limit = log->file_maximum < (int64_t)OUT_FLUSH ? log->file_maximum : (int64_t)OUT_FLUSH;
         if (log->out.length > 0 && (int64_t)(log->out.length + LINE_ENTRY_MAX(size)) > limit)
                 r = flush(log);
-        int encoded = line_encode(&log->out, now_ns(), is_stderr, bytes, size, partial);
+        int encoded = line_encode(&log->out, now_ns(), (stream & LOGFILE_STDERR) != 0, bytes, size, partial);
         return encoded < 0 ? encoded : r;
 }
 
 /* Puts bytes behind the line that has begun; a line that is full is written as partial. */
-static int add_to_line(struct logfile *log, bool is_stderr, const char *bytes, size_t size)
+static int add_to_line(struct logfile *log, unsigned stream, const char *bytes, size_t size)
 {
         int r = 0;
-        char *line = log->lines[is_stderr].bytes;
-        size_t *length = &log->lines[is_stderr].length;
+        char *line = log->lines[stream].bytes;
+        size_t *length = &log->lines[stream].length;
         while (size > 0) {
                 size_t n = LOGFILE_LINE_MAX - *length < size ? LOGFILE_LINE_MAX - *length : size;
                 memcpy(line + *length, bytes, n);
@@ -143,7 +143,7 @@ static int add_to_line(struct logfile *log, bool is_stderr, const char *bytes, s
                 if (*length < LOGFILE_LINE_MAX)
                         break;
                 size_t whole = line_whole_characters(line, *length);
-                int added = add_line(log, is_stderr, line, whole, true);
+                int added = add_line(log, stream, line, whole, true);
                 r = added < 0 ? added : r;
                 memmove(line, line + whole, *length - whole);
                 *length -= whole;
@@ -151,24 +151,24 @@ static int add_to_line(struct logfile *log, bool is_stderr, const char *bytes, s
         return r;
 }
 
-int logfile_write(struct logfile *log, bool is_stderr, const void *bytes, size_t size)
+int logfile_write(struct logfile *log, unsigned stream, const void *bytes, size_t size)
 {
         const char *p = bytes;
         int r = 0, step;
         while (size > 0) {
                 const char *newline = memchr(p, '\n', size);
                 size_t n = newline == NULL ? size : (size_t)(newline - p);
-                if (newline != NULL && log->lines[is_stderr].length == 0 && n <= LOGFILE_LINE_MAX) {
-                        step = add_line(log, is_stderr, p, n, false);
+                if (newline != NULL && log->lines[stream].length == 0 && n <= LOGFILE_LINE_MAX) {
+                        step = add_line(log, stream, p, n, false);
                         r = step < 0 ? step : r;
                 } else {
-                        step = add_to_line(log, is_stderr, p, n);
+                        step = add_to_line(log, stream, p, n);
                         r = step < 0 ? step : r;
                         if (newline != NULL) {
-                                step = add_line(log, is_stderr, log->lines[is_stderr].bytes,
-                                                log->lines[is_stderr].length, false);
+                                step = add_line(log, stream, log->lines[stream].bytes,
+                                                log->lines[stream].length, false);
                                 r = step < 0 ? step : r;
-                                log->lines[is_stderr].length = 0;
+                                log->lines[stream].length = 0;
                         }
                 }
                 n += newline != NULL;
@@ -179,12 +179,12 @@ int logfile_write(struct logfile *log, bool is_stderr, const void *bytes, size_t
         return step < 0 ? step : r;
 }
 
-int logfile_finish(struct logfile *log, bool is_stderr)
+int logfile_finish(struct logfile *log, unsigned stream)
 {
         int r = 0;
-        if (log->lines[is_stderr].length > 0)
-                r = add_line(log, is_stderr, log->lines[is_stderr].bytes, log->lines[is_stderr].length, true);
-        log->lines[is_stderr].length = 0;
+        if (log->lines[stream].length > 0)
+                r = add_line(log, stream, log->lines[stream].bytes, log->lines[stream].length, true);
+        log->lines[stream].length = 0;
         int flushed = flush(log);
         return r < 0 ? r : flushed;
 }
@@ -212,8 +212,8 @@ void logfile_free(struct logfile *log)
 {
         if (log == NULL)
                 return;
-        (void)logfile_finish(log, false); /* the box is down: nobody is left to be told */
-        (void)logfile_finish(log, true);
+        for (unsigned stream = 0; stream < LOGFILE_STREAMS; stream++)
+                (void)logfile_finish(log, stream); /* the box is down: nobody is left to be told */
         close_fd(&log->fd);
         buffer_done(&log->out);
         free(log);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes the boot and the start request. Pure but for the clock and the random bytes. */
+/* Makes the boot, the start and the exec request. Pure but for the clock and the random bytes. */
 #include "monitor/request.h"
 
 #include "monitor/disks.h"
@@ -82,17 +82,31 @@ json_t *request_boot(const struct config *c, const struct request_network *netwo
                          disks_request(c, c->disk != NULL ? 2 : 1));
 }
 
-json_t *request_start(const struct config *c, uint16_t rows, uint16_t columns)
+/* A copy of the process object with the terminal's size, if it has one and it is known. */
+static json_t *with_size(const json_t *object, uint16_t rows, uint16_t columns)
 {
-        json_t *spec = json_copy((json_t *)c->spec);
-        json_t *process = json_copy(json_object_get(spec, "process"));
-        if (spec == NULL || process == NULL || json_object_set_new(spec, "process", process) < 0) {
-                json_decref(spec);
-                return NULL;
-        }
-        if (c->terminal && rows > 0 && columns > 0)
+        json_t *process = json_copy((json_t *)object);
+        if (json_is_true(json_object_get(process, "terminal")) && rows > 0 && columns > 0)
                 (void)json_object_set_new(process, "consoleSize",
                                           json_pack("{s:i, s:i}", "height", (int)rows, "width",
                                                     (int)columns)); /* only nicer with it */
-        return json_pack("{s:s, s:o, s:b}", "op", "start", "spec", spec, "stdin", (int)c->stdin_open);
+        return process;
+}
+
+json_t *request_start(const struct config *c, uint16_t rows, uint16_t columns)
+{
+        json_t *spec = json_copy((json_t *)c->spec);
+        json_t *process = with_size(json_object_get(spec, "process"), rows, columns);
+        if (spec == NULL || json_object_set_new(spec, "process", process) < 0) {
+                json_decref(spec);
+                return NULL;
+        }
+        return json_pack("{s:s, s:o, s:b}", "op", "start", "spec", spec, "stdin",
+                         (int)(c->stdin_open && !c->has_command));
+}
+
+json_t *request_command(const struct config *c, uint16_t rows, uint16_t columns)
+{
+        return json_pack("{s:s, s:o, s:b}", "op", "exec", "process", with_size(c->command, rows, columns),
+                         "stdin", (int)c->stdin_open);
 }

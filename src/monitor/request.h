@@ -20,5 +20,6 @@ json_t *request_boot(const struct config *config, const struct request_network *
 
 /* rows and columns 0: not known. */
 json_t *request_start(const struct config *config, uint16_t rows, uint16_t columns);
+json_t *request_command(const struct config *config, uint16_t rows, uint16_t columns);
 
 #endif

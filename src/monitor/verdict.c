@@ -6,6 +6,7 @@
 #include "monitor/verdict.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void blame_vmm(const struct machine_end *end, struct error *err)
@@ -39,4 +40,17 @@ const char *verdict(const struct verdict_facts *f, struct error *err)
         else
                 blame_vmm(f->end, err);
         return "machine";
+}
+
+void verdict_init_ended(const struct frame_exit *init, bool ran, struct error *err)
+{
+        char how[64] = "";
+        if (init != NULL && init->signal != 0)
+                (void)snprintf(how, sizeof(how), " by signal %u", init->signal);
+        else if (init != NULL)
+                (void)snprintf(how, sizeof(how), " with code %u", init->code);
+        (void)error_set(
+            err, -ECANCELED, "the box's init ended%s %s", how,
+            ran ? "while the command ran, and took it along"
+                : "before the command could run: the entry point must stay with what --cmd gives it");
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "monitor/machine.h"
+#include "wire/frame.h"
 
 #include <stdbool.h>
 
@@ -20,5 +21,9 @@ struct verdict_facts {
 
 /* Fills err; the stage to blame. */
 const char *verdict(const struct verdict_facts *facts, struct error *err);
+
+/* That a box ended with its init though a command was its foreground. init NULL: how it ended is not known.
+ * ran: the command had begun. */
+void verdict_init_ended(const struct frame_exit *init, bool ran, struct error *err);
 
 #endif

@@ -152,7 +152,8 @@ static int make_config(struct plan *plan, struct error *err)
                       "support_docker", o->support_docker != 0, "shares", shares_describe(&plan->mounts));
         if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
             json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
-            json_object_set(json, "forwards", plan->forwards) == 0)
+            json_object_set(json, "forwards", plan->forwards) == 0 &&
+            (plan->spec.command == NULL || json_object_set(json, "command", plan->spec.command) == 0))
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
 }

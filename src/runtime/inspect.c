@@ -144,14 +144,15 @@ static const char *user_of(const json_t *process)
 
 static json_t *config_part(const struct view *v)
 {
-        const json_t *p = spec_process(v);
-        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:i}", "Hostname",
+        const json_t *p = spec_process(v), *command = json_object_get(v->config, "command");
+        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:i, s:o}", "Hostname",
                          lent(v->config, "hostname"), "User", user_of(p), "Tty",
-                         json_is_true(json_object_get(p, "terminal")), "OpenStdin",
-                         json_is_true(json_object_get(v->config, "stdin")), "Env", lent(p, "env"), "Cmd",
-                         lent(p, "args"), "Image", v->record->image_reference, "WorkingDir", lent(p, "cwd"),
-                         "Volumes", lent(v->config, "volumes"), "Labels", lent(v->config, "labels"),
-                         "StopSignal", (int)integer(v->config, "stop_signal"));
+                         json_is_true(json_object_get(command != NULL ? command : p, "terminal")),
+                         "OpenStdin", json_is_true(json_object_get(v->config, "stdin")), "Env",
+                         lent(p, "env"), "Cmd", lent(p, "args"), "Image", v->record->image_reference,
+                         "WorkingDir", lent(p, "cwd"), "Volumes", lent(v->config, "volumes"), "Labels",
+                         lent(v->config, "labels"), "StopSignal", (int)integer(v->config, "stop_signal"),
+                         "Foreground", lent(command, "args"));
 }
 
 static json_t *host_part(const struct view *v)

@@ -5,7 +5,8 @@
  *     LINE -> ASKED       [line_readable]   exec only: the machine answered "OK <port>"
  *     ASKED -> RUNNING    [accepted]        exec: REPLY. init: EVENT "started"
  *     RUNNING -> EXITED   [exited]          EXIT came
- *     ASKED, RUNNING -> ENDED   [failed]    ERROR, or the connection broke
+ *     ASKED, RUNNING -> EXITED  [failed]    ERROR about a box that was being started
+ *     ASKED, RUNNING -> ENDED   [failed]    ERROR otherwise, or the connection broke
  *     EXITED -> ENDED     [closed]          exec: at once. init: when the box is down and the connection ends
  *
  * Invariants:
@@ -62,6 +63,7 @@ struct boxlet_process {
         struct boxlet_process_events events;
         enum phase phase;
         int exit_code;
+        struct error failure; /* in PHASE_EXITED: code 0 when it ended by itself */
         unsigned streams_ended;
         struct source *resume;
         bool paused, full, stdin_done, finish_stdin, discard;
@@ -215,7 +217,13 @@ static void failed(struct boxlet_process *p, const struct frame *frame)
         code = process_failure_code(r);
         if (json_parse((const char *)frame->payload, frame->size, "error", &json, &ignored) == 0)
                 (void)json_get_integer_or(json, "exit_code", 1, 255, code, &code, &ignored);
-        ended(p, (int)code, &err);
+        if (p->is_exec || p->replies == 0) {
+                ended(p, (int)code, &err);
+                return;
+        }
+        p->exit_code = (int)code;
+        p->failure = err;
+        p->phase = PHASE_EXITED; /* the connection ends when the box is down */
 }
 
 static void end_streams(struct boxlet_process *p)
@@ -231,7 +239,7 @@ static void exit_seen(struct boxlet_process *p)
                 return;
         end_streams(p);
         if (!p->freed)
-                ended(p, p->exit_code, NULL);
+                ended(p, p->exit_code, p->failure.code != 0 ? &p->failure : NULL);
 }
 
 static int exited(struct boxlet_process *p, const struct frame *frame, struct error *err)

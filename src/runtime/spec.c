@@ -60,18 +60,32 @@ static int append_all(json_t *array, const char *const *list, const char *what, 
         return r;
 }
 
+/* Whether the command is a process of its own, beside an entry point with arguments of its own. */
+static bool has_foreground(const struct boxlet_box_options *o)
+{
+        return o->cmd != NULL && o->cmd[0] != NULL && o->command != NULL && o->command[0] != NULL;
+}
+
 /* ENTRYPOINT and CMD: an entry point that is given drops the image's CMD; a command that is given replaces
- * it. */
+ * it, and so do arguments for the entry point. */
 static int resolve_args(const json_t *config, const struct boxlet_box_options *o, json_t *args,
                         struct error *err)
 {
-        bool has_command = o->command != NULL && o->command[0] != NULL;
+        bool has_cmd = o->cmd != NULL && o->cmd[0] != NULL;
+        bool has_command = !has_cmd && o->command != NULL && o->command[0] != NULL;
         int r = 0;
         if (o->entrypoint == NULL)
                 r = image_strings(config, "Entrypoint", args, err);
         else if (o->entrypoint[0] != '\0')
                 r = append_text(args, o->entrypoint, "entry point", err);
-        if (r == 0 && has_command)
+        if (r == 0 && has_cmd && json_array_size(args) == 0)
+                return error_set(
+                    err, -EINVAL,
+                    "--cmd gives arguments to an entry point, and the image has none: name one with "
+                    "--entrypoint, or give a COMMAND alone");
+        if (r == 0 && has_cmd)
+                r = append_all(args, o->cmd, "argument", err);
+        else if (r == 0 && has_command)
                 r = append_all(args, o->command, "argument", err);
         else if (r == 0 && o->entrypoint == NULL)
                 r = image_strings(config, "Cmd", args, err);
@@ -122,7 +136,7 @@ static int resolve_env(const json_t *config, const struct boxlet_box_options *o,
         cleanup_json json_t *from_image = json_array();
         if (from_image == NULL || json_array_append_new(env, json_string(DEFAULT_PATH)) < 0 ||
             json_array_append_new(env, json_sprintf("HOSTNAME=%s", hostname)) < 0 ||
-            (o->terminal && json_array_append_new(env, json_string("TERM=xterm")) < 0))
+            (o->terminal && !has_foreground(o) && json_array_append_new(env, json_string("TERM=xterm")) < 0))
                 return out_of_memory(err);
         int r = image_strings(config, "Env", from_image, err);
         if (r < 0)
@@ -224,9 +238,10 @@ static int resolve_process(const json_t *config, const struct boxlet_box_options
                 r = resolve_capabilities(o, &capabilities, err);
         if (r < 0)
                 return r;
-        *ret_process = json_pack("{s:b, s:{s:s}, s:O, s:O, s:s, s:O, s:O, s:b}", "terminal", o->terminal != 0,
-                                 "user", "username", user, "args", args, "env", env, "cwd", cwd,
-                                 "capabilities", capabilities, "rlimits", rlimits, "noNewPrivileges", 0);
+        *ret_process = json_pack("{s:b, s:{s:s}, s:O, s:O, s:s, s:O, s:O, s:b}", "terminal",
+                                 o->terminal != 0 && !has_foreground(o), "user", "username", user, "args",
+                                 args, "env", env, "cwd", cwd, "capabilities", capabilities, "rlimits",
+                                 rlimits, "noNewPrivileges", 0);
         return *ret_process == NULL ? out_of_memory(err) : 0;
 }
 
@@ -343,9 +358,65 @@ static int resolve_stop_signal(const json_t *config, const struct boxlet_box_opt
         return r < 0 ? r : words_signal(text, ret_number, err);
 }
 
+static int set_text(json_t *object, const char *key, const char *text, const char *what, struct error *err)
+{
+        if (text == NULL || text[0] == '\0')
+                return 0;
+        int r = words_check_utf8(text, what, err);
+        if (r == 0 && json_object_set_new(object, key, json_string(text)) < 0)
+                return out_of_memory(err);
+        return r;
+}
+
+int spec_exec_process(const struct boxlet_exec_options *o, json_t **ret_process, struct error *err)
+{
+        cleanup_json json_t *args = json_array();
+        cleanup_json json_t *env = json_array();
+        cleanup_json json_t *process = json_pack("{s:b}", "terminal", o->terminal != 0);
+        if (args == NULL || env == NULL || process == NULL)
+                return out_of_memory(err);
+        int r = append_all(args, o->command, "argument", err);
+        if (r == 0 && json_array_size(args) == 0)
+                return error_set(err, -EINVAL, "exec: no command specified");
+        if (r == 0 && o->terminal)
+                r = set_variable(env, "TERM=xterm", err);
+        for (const char *const *e = o->env; r == 0 && e != NULL && *e != NULL; e++)
+                r = set_variable(env, *e, err);
+        if (r == 0 && o->working_dir != NULL && o->working_dir[0] != '\0' && o->working_dir[0] != '/')
+                r = error_set(err, -EINVAL, "working directory '%s': it must be an absolute path",
+                              o->working_dir);
+        if (r == 0)
+                r = set_text(process, "cwd", o->working_dir, "working directory", err);
+        if (r < 0)
+                return r;
+        if (o->user != NULL && o->user[0] != '\0') {
+                r = words_check_utf8(o->user, "user", err);
+                if (r == 0 &&
+                    json_object_set_new(process, "user", json_pack("{s:s}", "username", o->user)) < 0)
+                        r = out_of_memory(err);
+                if (r < 0)
+                        return r;
+        }
+        if (json_object_set(process, "args", args) < 0 ||
+            (json_array_size(env) > 0 && json_object_set(process, "env", env) < 0))
+                return out_of_memory(err);
+        *ret_process = take_ptr(&process);
+        return 0;
+}
+
+/* All but this is as in init. */
+static int resolve_foreground(const struct boxlet_box_options *o, json_t **ret_process, struct error *err)
+{
+        struct boxlet_exec_options exec = BOXLET_EXEC_OPTIONS_INIT;
+        exec.command = o->command;
+        exec.terminal = o->terminal;
+        return spec_exec_process(&exec, ret_process, err);
+}
+
 void spec_done(struct spec *spec)
 {
         json_decref(spec->document);
+        json_decref(spec->command);
         json_decref(spec->volumes);
         json_decref(spec->labels);
         *spec = (struct spec){0};
@@ -391,6 +462,8 @@ int spec_resolve(const json_t *image_config, const struct boxlet_box_options *o,
                 r = words_check_hostname(hostname, err);
         if (r == 0)
                 r = make_document(config, o, hostname, &spec, err);
+        if (r == 0 && has_foreground(o))
+                r = resolve_foreground(o, &spec.command, err);
         if (r == 0)
                 r = resolve_labels(config, o, spec.labels, err);
         if (r == 0)
@@ -400,51 +473,5 @@ int spec_resolve(const json_t *image_config, const struct boxlet_box_options *o,
                 return r;
         }
         *ret_spec = spec;
-        return 0;
-}
-
-static int set_text(json_t *object, const char *key, const char *text, const char *what, struct error *err)
-{
-        if (text == NULL || text[0] == '\0')
-                return 0;
-        int r = words_check_utf8(text, what, err);
-        if (r == 0 && json_object_set_new(object, key, json_string(text)) < 0)
-                return out_of_memory(err);
-        return r;
-}
-
-int spec_exec_process(const struct boxlet_exec_options *o, json_t **ret_process, struct error *err)
-{
-        cleanup_json json_t *args = json_array();
-        cleanup_json json_t *env = json_array();
-        cleanup_json json_t *process = json_pack("{s:b}", "terminal", o->terminal != 0);
-        if (args == NULL || env == NULL || process == NULL)
-                return out_of_memory(err);
-        int r = append_all(args, o->command, "argument", err);
-        if (r == 0 && json_array_size(args) == 0)
-                return error_set(err, -EINVAL, "exec: no command specified");
-        if (r == 0 && o->terminal)
-                r = set_variable(env, "TERM=xterm", err);
-        for (const char *const *e = o->env; r == 0 && e != NULL && *e != NULL; e++)
-                r = set_variable(env, *e, err);
-        if (r == 0 && o->working_dir != NULL && o->working_dir[0] != '\0' && o->working_dir[0] != '/')
-                r = error_set(err, -EINVAL, "working directory '%s': it must be an absolute path",
-                              o->working_dir);
-        if (r == 0)
-                r = set_text(process, "cwd", o->working_dir, "working directory", err);
-        if (r < 0)
-                return r;
-        if (o->user != NULL && o->user[0] != '\0') {
-                r = words_check_utf8(o->user, "user", err);
-                if (r == 0 &&
-                    json_object_set_new(process, "user", json_pack("{s:s}", "username", o->user)) < 0)
-                        r = out_of_memory(err);
-                if (r < 0)
-                        return r;
-        }
-        if (json_object_set(process, "args", args) < 0 ||
-            (json_array_size(env) > 0 && json_object_set(process, "env", env) < 0))
-                return out_of_memory(err);
-        *ret_process = take_ptr(&process);
         return 0;
 }

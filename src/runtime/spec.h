@@ -12,6 +12,7 @@
 
 struct spec {
         json_t *document; /* OCI runtime-spec 1.0.2 */
+        json_t *command;  /* process object that runs beside init as the foreground, or NULL */
         json_t *volumes;  /* array of paths that lie on the box's disk directly */
         json_t *labels;   /* object: the image's, the options' over them */
         int stop_signal;

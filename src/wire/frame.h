@@ -79,6 +79,7 @@ _Static_assert(sizeof(struct frame_exit) == 4, "exit is 4 bytes");
 
 #define FRAME_EXIT_TIMED_OUT  1 /* killed because its time was up */
 #define FRAME_EXIT_OUT_OF_MEM 2 /* the kernel's OOM killer was at work in its cgroup */
+#define FRAME_EXIT_WITH_INIT  4 /* an exec that was killed because the container's init has ended */
 
 /* A decoded frame; payload is lent by the decoder until the next call. */
 struct frame {

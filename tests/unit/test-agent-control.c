@@ -177,6 +177,76 @@ static void a_delegated_cgroup_can_be_divided(void **state)
         agent_host_stop(&host);
 }
 
+/* "end" sends a signal to who listens, and does not wait for who does not. */
+static void a_deaf_init_is_ended_at_once(void **state)
+{
+        (void)state;
+        struct agent_host host;
+        struct outcome o;
+        agent_host_start(&host);
+        int init = start_sleeper(&host);
+        send_text(init, FRAME_REQUEST, "{\"op\": \"end\", \"signal\": 15}");
+        finish(init, &o);
+        assert_int_equal(o.signal, SIGKILL);
+        outcome_done(&o);
+        agent_host_stop(&host);
+}
+
+static void a_listening_init_is_asked_to_end(void **state)
+{
+        (void)state;
+        struct agent_host host;
+        struct outcome o;
+        struct frame frame;
+        cleanup_buffer struct buffer input = BUFFER_INIT(1U << 20);
+        agent_host_start(&host);
+        cleanup_free char *request =
+            start_request(SCRIPT("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"), "", "");
+        int fd = agent_host_connect(&host);
+        send_text(fd, FRAME_REQUEST, request);
+        await_reply(fd, &input, &o);
+        outcome_done(&o);
+        assert_true(next_frame(fd, &input, &frame));
+        assert_int_equal(frame.type, FRAME_STDOUT);
+        frame_release(&input, &frame);
+        send_text(fd, FRAME_REQUEST, "{\"op\": \"end\", \"signal\": 15}");
+        finish(fd, &o);
+        check_ended(&o, 9, "");
+        outcome_done(&o);
+        agent_host_stop(&host);
+}
+
+static void an_exec_says_whether_it_ended_with_init(void **state)
+{
+        (void)state;
+        struct agent_host host;
+        struct outcome o;
+        struct frame_signal signal;
+        cleanup_buffer struct buffer input = BUFFER_INIT(1U << 20);
+        agent_host_start(&host);
+        int init = start_sleeper(&host);
+        exec_script(&host, "kill -9 $$", "", &o);
+        assert_int_equal(o.signal, SIGKILL);
+        assert_int_equal(o.flags & FRAME_EXIT_WITH_INIT, 0);
+        outcome_done(&o);
+        int fd = agent_host_connect(&host);
+        send_text(fd, FRAME_REQUEST, "{\"op\": \"exec\", \"process\": {\"args\": [\"sleep\", \"1000\"]}}");
+        await_reply(fd, &input, &o);
+        assert_int_equal(o.refused, 0);
+        outcome_done(&o);
+        frame_signal_make(SIGKILL, &signal);
+        send_frame(init, FRAME_SIGNAL, &signal, sizeof(signal));
+        finish(fd, &o);
+        assert_int_equal(o.signal, SIGKILL);
+        assert_int_equal(o.flags & FRAME_EXIT_WITH_INIT, FRAME_EXIT_WITH_INIT);
+        outcome_done(&o);
+        exec_script(&host, "true", "", &o);
+        assert_int_equal(o.refused, ESRCH);
+        outcome_done(&o);
+        (void)close(init);
+        agent_host_stop(&host);
+}
+
 static void a_large_environment_arrives(void **state)
 {
         (void)state;
@@ -297,6 +367,9 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_read_only_root_is_one),
     cmocka_unit_test(devices_are_those_of_the_rules),
     cmocka_unit_test(a_delegated_cgroup_can_be_divided),
+    cmocka_unit_test(a_deaf_init_is_ended_at_once),
+    cmocka_unit_test(a_listening_init_is_asked_to_end),
+    cmocka_unit_test(an_exec_says_whether_it_ended_with_init),
     cmocka_unit_test(a_large_environment_arrives),
     cmocka_unit_test(settings_of_the_kernel_are_the_containers),
     cmocka_unit_test(a_missing_terminal_device_is_told),

@@ -56,7 +56,19 @@ static void data_beyond_a_page_is_refused(void **state)
         assert_int_equal(mount_options_parse(OPTIONS(word, word), &parsed, &err), -EMSGSIZE);
 }
 
+static void copying_up_is_no_data(void **state)
+{
+        (void)state;
+        struct mount_options parsed;
+        struct error err = ERROR_INIT;
+        assert_int_equal(mount_options_parse(OPTIONS("nosuid", "tmpcopyup", "size=1m"), &parsed, &err), 0);
+        assert_true(parsed.copy_up);
+        assert_string_equal(parsed.data, "size=1m");
+        mount_options_done(&parsed);
+}
+
 static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(copying_up_is_no_data),
     cmocka_unit_test(flags_and_data_come_apart),
     cmocka_unit_test(a_bind_mount_has_no_data),
     cmocka_unit_test(data_beyond_a_page_is_refused),

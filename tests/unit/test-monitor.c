@@ -795,7 +795,7 @@ static void agent_that_does_not_start_init_is_told(void **state)
 static void impossible_exit_is_refused(void **state)
 {
         (void)state;
-        run_to_failure("", "[\"signal\",\"200\"]", "agent", 125, "read init's exit: signal 200");
+        run_to_failure("", "[\"signal\",\"200\"]", "agent", 125, "read an exit: signal 200");
 }
 
 static void boot_error_is_told(void **state)

@@ -136,6 +136,34 @@ static void entrypoint_and_command(void **state)
         assert_int_equal(resolve("{}", &o, &spec, &err), -EINVAL);
 }
 
+static void arguments_for_the_entry_point(void **state)
+{
+        (void)state;
+        struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+        static const char *const cmd[] = {"--level", "warn", NULL}, *const command[] = {"sh", "-i", NULL};
+        struct spec spec;
+        struct error err;
+        o.cmd = cmd;
+        o.terminal = 1;
+        expect(full_image, &o, "args", "[\"/entry\",\"--level\",\"warn\"]");
+        expect(full_image, &o, "terminal", "true");
+        o.entrypoint = "/mine";
+        expect(full_image, &o, "args", "[\"/mine\",\"--level\",\"warn\"]");
+        o.command = command; /* is no argument now, but a process beside it */
+        expect(full_image, &o, "args", "[\"/mine\",\"--level\",\"warn\"]");
+        expect(full_image, &o, "terminal", "false");
+        assert_int_equal(resolve(full_image, &o, &spec, &err), 0);
+        char *text = json_print(spec.command, NULL);
+        assert_string_equal(text, "{\"terminal\":true,\"args\":[\"sh\",\"-i\"],\"env\":[\"TERM=xterm\"]}");
+        free(text);
+        spec_done(&spec);
+        o.entrypoint = "";
+        assert_int_equal(resolve(full_image, &o, &spec, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "--cmd gives arguments to an entry point"));
+        o.entrypoint = NULL;
+        assert_int_equal(resolve("{\"config\": {\"Cmd\": [\"sh\"]}}", &o, &spec, &err), -EINVAL);
+}
+
 static void environment(void **state)
 {
         (void)state;
@@ -274,6 +302,7 @@ static void exec_says_only_what_was_asked(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(default_profile_to_the_byte),
     cmocka_unit_test(entrypoint_and_command),
+    cmocka_unit_test(arguments_for_the_entry_point),
     cmocka_unit_test(environment),
     cmocka_unit_test(large_environment),
     cmocka_unit_test(the_rest_of_the_image),
