@@ -192,7 +192,7 @@ struct boxlet_box_options {
         uint32_t cpus;       /* 0: 2, or as many as the host has if fewer */
         uint64_t memory_bytes;      /* 0: 512 MiB */
         uint64_t disk_bytes;        /* 0: 10 GiB */
-        const char *engine;         /* "auto", "qemu", "qemu-kvm" */
+        const char *engine;         /* "auto", "kvm", "qemu", "qemu-kvm" */
         const char *kernel;         /* file; NULL: the flavour's */
         const char *const *tmpfs;   /* "PATH[:options]" */
         const char *const *ulimits; /* "name=soft[:hard]" */

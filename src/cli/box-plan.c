@@ -23,7 +23,7 @@ const struct cli_option box_plan_options[] = {
     {0, "docker-socket", OPTION_PATH, AT(docker_socket), "PATH",
      "With --support-docker: a unix socket on the host that leads to the engine in the box", NULL,
      OPERAND_FILE},
-    {0, "engine", OPTION_CHOICE, AT(engine), "ENGINE", "What runs the machine", "auto|qemu|qemu-kvm",
+    {0, "engine", OPTION_CHOICE, AT(engine), "ENGINE", "What runs the machine", "auto|kvm|qemu|qemu-kvm",
      OPERAND_CHOICE},
     {0, "entrypoint", OPTION_TEXT, AT(entrypoint), "PROGRAM",
      "Replace the image's ENTRYPOINT; \"\" for none"},

@@ -43,6 +43,7 @@ struct config {
         const char *id, *name;
         const char *vmm, *qemu, *passt;
         const char *engine, *accel, *kernel, *initrd, *kernel_arguments;
+        bool debug_console;
         const char *image, *disk; /* disk NULL: the upper folder is a tmpfs */
         const char *hostname;
         int64_t cpus, memory_bytes, boot_timeout_ms;

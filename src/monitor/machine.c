@@ -52,12 +52,13 @@ enum {
         CHILD_IMAGE,
         CHILD_DISK,
         CHILD_NET,
+        CHILD_KVM,
         CHILD_VOLUMES,    /* and up: CONFIG_DISKS_MAX */
         CHILD_SHARES = 64 /* and up */
 };
 
 struct files {
-        int kernel, initrd, image, disk;
+        int kernel, initrd, image, disk, kvm;
         struct shares shares;
 };
 
@@ -67,6 +68,7 @@ static void close_files(struct files *f)
         close_fd(&f->initrd);
         close_fd(&f->image);
         close_fd(&f->disk);
+        close_fd(&f->kvm);
         shares_close(&f->shares);
 }
 
@@ -74,6 +76,20 @@ static int open_one(int dir_fd, const char *path, int flags, const char *what, i
 {
         *ret_fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOCTTY);
         return *ret_fd < 0 ? error_errno(err, -errno, "open the %s '%s'", what, path) : 0;
+}
+
+static bool is_kvm(const struct config *c)
+{
+        return strcmp(c->engine, "kvm") == 0;
+}
+
+static int open_kvm(int *ret_fd, struct error *err)
+{
+        *ret_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+        return *ret_fd < 0
+                   ? error_set(err, -errno, "open '/dev/kvm': %s: see `boxlet info`, or use --engine qemu",
+                               strerror(errno))
+                   : 0;
 }
 
 static int open_files(const struct machine_plan *plan, struct files *f, struct error *err)
@@ -86,6 +102,8 @@ static int open_files(const struct machine_plan *plan, struct files *f, struct e
                 r = open_one(AT_FDCWD, c->image, O_RDONLY, "root file system", &f->image, err);
         if (r == 0 && c->disk != NULL)
                 r = open_one(plan->box_fd, c->disk, O_RDWR | O_NOFOLLOW, "box disk", &f->disk, err);
+        if (r == 0 && is_kvm(c))
+                r = open_kvm(&f->kvm, err);
         if (r == 0)
                 r = shares_open(c->shares, &f->shares, err);
         return r;
@@ -102,12 +120,14 @@ static json_t *describe(const struct machine_plan *plan)
                                                              "readonly", (int)c->disks[i].readonly));
         json_t *net =
             plan->net_fd < 0 ? json_null() : json_pack("{s:i, s:s}", "fd", CHILD_NET, "mac", plan->mac);
-        return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o}",
-                         "engine", c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
-                         (json_int_t)c->memory_bytes, "kernel_fd", CHILD_KERNEL, "initrd_fd", CHILD_INITRD,
-                         "kernel_arguments", c->kernel_arguments, "disks", disks, "net", net, "console_fd",
-                         CHILD_CONSOLE, "vsock_fd", CHILD_VSOCK, "monitor_fd", CHILD_MONITOR, "log_fd", 2,
-                         "qemu", c->qemu, "shares", shares_describe(c->shares, CHILD_SHARES));
+        json_t *kvm_fd = is_kvm(c) ? json_integer(CHILD_KVM) : NULL;
+        return json_pack(
+            "{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o, s:o*, s:b}",
+            "engine", c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
+            (json_int_t)c->memory_bytes, "kernel_fd", CHILD_KERNEL, "initrd_fd", CHILD_INITRD,
+            "kernel_arguments", c->kernel_arguments, "disks", disks, "net", net, "console_fd", CHILD_CONSOLE,
+            "vsock_fd", CHILD_VSOCK, "monitor_fd", CHILD_MONITOR, "log_fd", 2, "qemu", c->qemu, "shares",
+            shares_describe(c->shares, CHILD_SHARES), "kvm_fd", kvm_fd, "debug_console", c->debug_console);
 }
 
 static int make_config_fd(const struct machine_plan *plan, int *ret_fd, struct error *err)
@@ -136,7 +156,7 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
         int r = make_config_fd(plan, &config_fd, err);
         if (r < 0)
                 return r;
-        struct process_fd fds[10 + CONFIG_DISKS_MAX + SHARES_MAX] = {
+        struct process_fd fds[11 + CONFIG_DISKS_MAX + SHARES_MAX] = {
             {config_fd, CHILD_CONFIG}, {monitor_fd, CHILD_MONITOR},
             {vsock_fd, CHILD_VSOCK},   {plan->console_fd, CHILD_CONSOLE},
             {f->kernel, CHILD_KERNEL}, {f->initrd, CHILD_INITRD},
@@ -148,6 +168,8 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
                 fds[count++] = (struct process_fd){plan->net_fd, CHILD_NET};
         for (size_t i = 0; i < plan->config->disk_count; i++)
                 fds[count++] = (struct process_fd){plan->config->disks[i].fd, CHILD_VOLUMES + (int)i};
+        if (f->kvm >= 0)
+                fds[count++] = (struct process_fd){f->kvm, CHILD_KVM};
         shares_hand_over(&f->shares, CHILD_SHARES, fds, &count);
         const char *const argv[] = {"boxlet-vmm", "--config-fd", "3", NULL};
         pid_t pid;
@@ -276,7 +298,7 @@ static int start(struct machine *m, struct loop *loop, const struct machine_plan
 int machine_start(struct loop *loop, const struct machine_plan *plan, const struct machine_ops *ops,
                   void *data, struct machine **ret_machine, struct error *err)
 {
-        struct files files = {.kernel = -1, .initrd = -1, .image = -1, .disk = -1};
+        struct files files = {.kernel = -1, .initrd = -1, .image = -1, .disk = -1, .kvm = -1};
         struct machine *m = calloc(1, sizeof(*m));
         if (m == NULL)
                 return error_set(err, -ENOMEM, "start the machine: out of memory");

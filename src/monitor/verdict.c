@@ -31,6 +31,14 @@ const char *verdict(const struct verdict_facts *f, struct error *err)
                                 f->suspicion[0] != '\0' ? "; " : "", f->suspicion);
                 return f->agent_spoke ? "agent" : "kernel";
         }
+        if (strcmp(reason, "guest-crashed") == 0) {
+                (void)error_set(err, -EIO, "the guest's kernel crashed %s: %s", f->moment, detail);
+                return "kernel";
+        }
+        if (strcmp(reason, "guest-shutdown") == 0) {
+                (void)error_set(err, -EIO, "the guest ended its machine %s: %s", f->moment, detail);
+                return "kernel";
+        }
         if (strcmp(reason, "engine-died") == 0)
                 (void)error_set(err, -EIO, "the machine's engine (%s) ended by itself %s: %s", f->engine,
                                 f->moment, detail);

@@ -193,9 +193,10 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
         if (r == 0 && o->name != NULL)
                 r = words_check_name(o->name, err);
         if (r == 0)
-                r = engine_choose(o->engine, &engine, err);
+                r = engine_choose(o->engine, b->home_fd, &engine, err);
         for (size_t i = 0; r == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {
-                if (needed[i] == PLACE_PASST && !has_network)
+                if ((needed[i] == PLACE_PASST && !has_network) ||
+                    (needed[i] == PLACE_QEMU && !engine.needs_qemu))
                         continue;
                 r = places_find(&b->places, needed[i], &path, err);
                 if (r == 0)
@@ -209,10 +210,10 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
         return r;
 }
 
-static int check_volumes(const struct plan *plan, struct error *err)
+static int check_volumes(const struct boxlet *b, const struct plan *plan, struct error *err)
 {
         struct engine engine;
-        int r = engine_choose(plan->options.engine, &engine, err);
+        int r = engine_choose(plan->options.engine, b->home_fd, &engine, err);
         if (r < 0)
                 return r;
         bool has_network = strcmp(plan->options.network, "none") != 0, has_shares = false;
@@ -230,11 +231,11 @@ static int check_volumes(const struct plan *plan, struct error *err)
         return 0;
 }
 
-static int plan_mounts(struct plan *plan, struct error *err)
+static int plan_mounts(const struct boxlet *b, struct plan *plan, struct error *err)
 {
         cleanup_free char *working_dir = get_current_dir_name(); /* NULL: only ./FOLDER is refused */
         int r = mounts_parse(plan->options.volumes, plan->options.mounts, working_dir, &plan->mounts, err);
-        return r == 0 ? check_volumes(plan, err) : r;
+        return r == 0 ? check_volumes(b, plan, err) : r;
 }
 
 static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
@@ -252,7 +253,7 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         for (const char *const *p = o->publish; r == 0 && p != NULL && *p != NULL; p++)
                 r = publish_parse(&plan->publish, *p, err);
         if (r == 0)
-                r = plan_mounts(plan, err);
+                r = plan_mounts(b, plan, err);
         if (r == 0)
                 r = forward_plan(b, o->docker_socket, &plan->forwards, err);
         if (r == 0)

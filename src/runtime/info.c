@@ -45,11 +45,11 @@ int boxlet_info(struct boxlet *b, char **ret_json, struct boxlet_error *error)
         cleanup_json json_t *json = json_pack(
             "{s:s, s:s, s:s?, s:o, s:{s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:s, s:s, s:i}}",
             "version", boxlet_version(), "home", b->home, "registries", b->registries, "engines",
-            engine_report(), "kernels", "lean", kernel(b, false), "docker", kernel(b, true), "programs",
-            "boxlet-monitor", program(b, PLACE_MONITOR), "boxlet-vmm", program(b, PLACE_VMM), "agent",
-            program(b, PLACE_AGENT), "qemu", program(b, PLACE_QEMU), "passt", program(b, PLACE_PASST),
-            "mkfs.ext4", program(b, PLACE_MKFS), "host", "kernel", host.release, "machine", host.machine,
-            "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN));
+            engine_report(b->home_fd), "kernels", "lean", kernel(b, false), "docker", kernel(b, true),
+            "programs", "boxlet-monitor", program(b, PLACE_MONITOR), "boxlet-vmm", program(b, PLACE_VMM),
+            "agent", program(b, PLACE_AGENT), "qemu", program(b, PLACE_QEMU), "passt",
+            program(b, PLACE_PASST), "mkfs.ext4", program(b, PLACE_MKFS), "host", "kernel", host.release,
+            "machine", host.machine, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN));
         char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(4));
         if (text == NULL)
                 return api_result(error, &err, error_set(&err, -ENOMEM, "info: out of memory"));

@@ -74,7 +74,7 @@ static int find_programs(struct boxlet *b, struct start *s, struct error *err)
                 r = places_find(&b->places, PLACE_VMM, &s->vmm, err);
         if (r == 0)
                 r = places_find(&b->places, PLACE_AGENT, &s->agent, err);
-        if (r == 0)
+        if (r == 0 && s->engine.needs_qemu)
                 r = places_find(&b->places, PLACE_QEMU, &s->qemu, err);
         if (r == 0 && has_network(s->config))
                 r = places_find(&b->places, PLACE_PASST, &s->passt, err);
@@ -113,20 +113,19 @@ static json_t *box_json(const struct start *s)
         json_t *shares = json_object_get(c, "shares"); /* boxes made by an older version have none */
         json_t *network =
             has_network(c) ? json_pack("{s:O}", "publish", json_object_get(c, "publish")) : json_null();
-        return json_pack("{s:i, s:s, s:s, s:{s:s, s:s, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s}, s:{s:s, s:s, "
-                         "s:O, s:O}, s:o, s:O,"
-                         " s:{s:O, s:O*, s:O, s:O, s:O}, s:O, s:O*}",
-                         "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm,
-                         "qemu", s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel",
-                         s->engine.accel, "cpus", json_object_get(c, "cpus"), "memory_bytes",
-                         json_object_get(c, "memory_bytes"), "kernel", s->kernel, "initrd", s->agent, "root",
-                         "image", s->rootfs, "disk", "disk.ext4", "readonly", json_object_get(c, "readonly"),
-                         "volumes", json_object_get(c, "volumes"), "network", network, "hostname",
-                         json_object_get(c, "hostname"), "container", "spec", json_object_get(c, "spec"),
-                         "command", json_object_get(c, "command"), "stdin", json_object_get(c, "stdin"),
-                         "stop_signal", json_object_get(c, "stop_signal"), "stop_timeout_ms",
-                         json_object_get(c, "stop_timeout_ms"), "auto_remove",
-                         json_object_get(c, "auto_remove"), "shares", shares);
+        return json_pack(
+            "{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s}, s:{s:s, s:s, "
+            "s:O, s:O}, s:o, s:O,"
+            " s:{s:O, s:O*, s:O, s:O, s:O}, s:O, s:O*}",
+            "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm, "qemu",
+            s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel", s->engine.accel,
+            "cpus", json_object_get(c, "cpus"), "memory_bytes", json_object_get(c, "memory_bytes"), "kernel",
+            s->kernel, "initrd", s->agent, "root", "image", s->rootfs, "disk", "disk.ext4", "readonly",
+            json_object_get(c, "readonly"), "volumes", json_object_get(c, "volumes"), "network", network,
+            "hostname", json_object_get(c, "hostname"), "container", "spec", json_object_get(c, "spec"),
+            "command", json_object_get(c, "command"), "stdin", json_object_get(c, "stdin"), "stop_signal",
+            json_object_get(c, "stop_signal"), "stop_timeout_ms", json_object_get(c, "stop_timeout_ms"),
+            "auto_remove", json_object_get(c, "auto_remove"), "shares", shares);
 }
 
 /* Written in place: nobody reads it but the monitor that is started after it, under the lock we hold. */
@@ -207,7 +206,8 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         r = json_parse(s->record.config, strlen(s->record.config), "the box's configuration", &s->config,
                        err);
         if (r == 0)
-                r = engine_choose(json_string_value(json_object_get(s->config, "engine")), &s->engine, err);
+                r = engine_choose(json_string_value(json_object_get(s->config, "engine")), b->home_fd,
+                                  &s->engine, err);
         if (r == 0)
                 r = find_programs(b, s, err);
         if (r == 0)

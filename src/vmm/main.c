@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/config.h"
+#include "vmm/devices.h"
 #include "vmm/jail.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/link.h"
@@ -25,7 +26,6 @@
 #define GUEST_CID      3
 #define CONTROL_PORT   1024
 #define CONNECTION_MAX 1024
-#define DEVICES_MAX    (CONFIG_DISKS_MAX + 8)
 
 struct vmm {
         struct loop *loop;
@@ -35,8 +35,7 @@ struct vmm {
         struct vsock_host *vsock;
         struct shares shares; /* nothing in it if nothing is shared */
         struct machine *machine;
-        struct device *devices[DEVICES_MAX]; /* engine kvm: in the guest's order */
-        unsigned device_count;
+        struct devices *devices; /* engine kvm's; with QEMU only vsock and shares are ours */
         bool agent_spoke;
         bool quit; /* the monitor wants the end */
         const char *reason;
@@ -78,8 +77,11 @@ static const char *reason_of(enum machine_end end)
 static void on_ended(void *data, enum machine_end end, const char *detail)
 {
         struct vmm *v = data;
+        if (v->devices != NULL)
+                devices_end(v->devices);
         v->reason = v->quit ? "quit" : reason_of(end);
-        (void)snprintf(v->detail, sizeof(v->detail), "%s", v->quit ? "" : detail); /* cut if too long */
+        (void)snprintf(v->detail, sizeof(v->detail), "%s",
+                       v->quit && end != MACHINE_GUEST_HUNG ? "" : detail); /* cut if too long */
         loop_quit(v->loop, 0);
 }
 
@@ -100,19 +102,25 @@ static int on_control(void *data, uint32_t port, int fd)
         return link_send_connection(v->link, port, fd);
 }
 
-static int make_machine(struct vmm *v, const struct machine_events *events)
+static int make_machine(struct vmm *v, const struct machine_events *events, struct error *err)
 {
         struct device *vsock = vsock_host_device(v->vsock);
-        if (v->config.engine == CONFIG_ENGINE_QEMU)
-                return qemu_machine_new(v->loop, &v->config, vsock,
-                                        v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL, events,
-                                        &v->machine);
-        v->devices[v->device_count++] = vsock;
-        struct kvm_options options = {.config = &v->config,
-                                      .devices = v->devices,
-                                      .device_count = v->device_count,
-                                      .enter = jail_vcpu_thread};
-        return kvm_machine_new(v->loop, &options, events, &v->machine);
+        struct device *fs = v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL;
+        if (v->config.engine == CONFIG_ENGINE_QEMU) {
+                int r = qemu_machine_new(v->loop, &v->config, vsock, fs, events, &v->machine);
+                return r < 0 ? error_errno(err, r, "set up the machine") : 0;
+        }
+        struct devices_options devices = {.config = &v->config,
+                                          .vsock = vsock,
+                                          .fs = fs,
+                                          .disk_thread = jail_disk_thread};
+        struct kvm_options options = {.config = &v->config, .enter = jail_vcpu_thread};
+        int r = devices_new(v->loop, &devices, &v->devices, err);
+        if (r < 0)
+                return r;
+        options.devices = devices_list(v->devices, &options.device_count);
+        r = kvm_machine_new(v->loop, &options, events, &v->machine);
+        return r < 0 ? error_errno(err, r, "set up the machine") : 0;
 }
 
 static int make(struct vmm *v, struct error *err)
@@ -135,15 +143,16 @@ static int make(struct vmm *v, struct error *err)
                 if (r < 0)
                         return r;
         }
-        if (r == 0)
-                r = make_machine(v, &machine_events);
-        return r < 0 ? error_errno(err, r, "set up the machine") : 0;
+        if (r < 0)
+                return error_errno(err, r, "set up the machine");
+        return make_machine(v, &machine_events, err);
 }
 
 static void unmake(struct vmm *v)
 {
         if (v->machine != NULL)
                 v->machine->ops->free(v->machine);
+        devices_free(v->devices);
         vsock_host_free(v->vsock);
         shares_stop(&v->shares);
         link_free(v->link);

@@ -32,7 +32,7 @@ char *arguments_make(const struct arguments *a)
                 (void)fputs(TIMER, f);
         for (unsigned i = 0; i < a->devices; i++)
                 (void)fprintf(f, " virtio_mmio.device=4K@0x%x:%u", LAYOUT_DEVICES + i * LAYOUT_PAGE,
-                              LAYOUT_IRQ_FIRST + i);
+                              LAYOUT_IRQ(i));
         if (a->own != NULL && a->own[0] != '\0')
                 (void)fprintf(f, " %s", a->own);
         if (fclose(f) != 0) { /* tells whether any of it failed */

@@ -10,6 +10,8 @@
  *
  * Threads: the vCPUs' call on_mmio(), on_port(), on_vcpu_end(), on_timer(), on_serial_irq(). These touch
  * slots and ports (which say themselves what is theirs), end (under its lock), and nothing else.
+ *
+ * system calls (loop, vcpu): write
  */
 #include "vmm/kvm/kvm.h"
 

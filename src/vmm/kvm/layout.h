@@ -49,7 +49,11 @@
 #define LAYOUT_IRQS        24U
 #define LAYOUT_IRQ_SERIAL  4U
 #define LAYOUT_IRQ_FIRST   5U
-#define LAYOUT_DEVICES_MAX (LAYOUT_IRQS - LAYOUT_IRQ_FIRST)
+#define LAYOUT_DEVICES_MAX 32U
+
+/* The line of the n-th device; with more than 19 of them some share one, which virtio's drivers are made for.
+ */
+#define LAYOUT_IRQ(n) (LAYOUT_IRQ_FIRST + (n) % (LAYOUT_IRQS - LAYOUT_IRQ_FIRST))
 
 /* Ports. All others read as all ones and take no writes. */
 #define LAYOUT_PORT_I8042_DATA   0x60U

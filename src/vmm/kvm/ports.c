@@ -5,6 +5,8 @@
  * in the log.
  *
  * Threads: serial port and ring are the lock's. Counters are atomic, and only told to people.
+ *
+ * system calls (loop, vcpu): read write
  */
 #include "vmm/kvm/ports.h"
 

@@ -4,6 +4,8 @@
  * caller's stack, so its caller does not go on before the call is out of the list and has a result.
  *
  * Threads: `first`, `last`, `closed` and the calls' results are the lock's; fn runs without it.
+ *
+ * system calls (loop, vcpu): read write
  */
 #include "vmm/kvm/relay.h"
 

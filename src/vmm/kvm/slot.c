@@ -4,6 +4,8 @@
  * it does; the rest is done by the loop's thread while the vCPU waits (relay.h): starting a device, resetting
  * one that runs, and writes to its configuration. Kicks come by ioeventfd, interrupts go by irqfd, and
  * neither is an exit to us.
+ *
+ * system calls (loop, vcpu): read write
  */
 #include "vmm/kvm/slot.h"
 
@@ -94,7 +96,7 @@ static int set_up(struct slot *s, struct loop *loop, struct vm *vm, const struct
         s->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (s->irq_fd < 0)
                 return error_errno(err, -errno, "make an eventfd");
-        r = vm_add_irqfd(vm, LAYOUT_IRQ_FIRST + index, s->irq_fd, err);
+        r = vm_add_irqfd(vm, LAYOUT_IRQ(index), s->irq_fd, err);
         for (unsigned i = 0; i < s->device->ops->queue_count && r == 0; i++)
                 r = add_kick(s, loop, vm, gpa, i, err);
         return r;
