@@ -221,13 +221,15 @@ struct boxlet_box_options {
          * once init does, the box ends with it (init gets the stop signal then), and its exit code is the
          * box's; what init prints goes to the log only. NULL: neither. */
         const char *const *cmd;
+        int debug_console; /* 1: console.log has all that the guest's kernel says, from its first line on;
+                              each byte slows the start down */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL                           \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0                        \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

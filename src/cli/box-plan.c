@@ -19,6 +19,8 @@ const struct cli_option box_plan_options[] = {
     {0, "cmd", OPTION_LIST, AT(cmd), "ARG",
      "Argument for the entry point, which is init then; a COMMAND runs beside it, as the foreground"},
     {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
+    {0, "debug-console", OPTION_FLAG, AT(debug_console), NULL,
+     "Keep all that the guest's kernel says in console.log; slow"},
     {0, "disk-size", OPTION_SIZE, AT(disk), "SIZE", "Room on the box's own disk; 10g by default"},
     {0, "docker-socket", OPTION_PATH, AT(docker_socket), "PATH",
      "With --support-docker: a unix socket on the host that leads to the engine in the box", NULL,
@@ -225,6 +227,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.docker_socket = plan->docker_socket;
         options.support_docker = plan->support_docker;
         options.cmd = plan->cmd.items;
+        options.debug_console = plan->debug_console;
         *ret_options = options;
 }
 

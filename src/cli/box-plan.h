@@ -14,7 +14,7 @@ struct box_plan {
             mounts;
         int64_t cpus, stop_timeout_ms;
         uint64_t memory, disk;
-        bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker;
+        bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console;
         struct env environment; /* made by box_plan_check() */
 };
 

@@ -141,7 +141,7 @@ static int make_config(struct plan *plan, struct error *err)
         }
         cleanup_json json_t *json =
             json_pack("{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, "
-                      "s:b, s:b, s:o}",
+                      "s:b, s:b, s:b, s:o}",
                       "spec", plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels,
                       "stop_signal", plan->spec.stop_signal, "stop_timeout_ms",
                       (json_int_t)o->stop_timeout_ms, "hostname", plan->hostname, "publish",
@@ -149,7 +149,8 @@ static int make_config(struct plan *plan, struct error *err)
                       "memory_bytes", (json_int_t)o->memory_bytes, "disk_bytes", (json_int_t)o->disk_bytes,
                       "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0, "readonly",
                       o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
-                      "support_docker", o->support_docker != 0, "shares", shares_describe(&plan->mounts));
+                      "support_docker", o->support_docker != 0, "debug_console", o->debug_console != 0,
+                      "shares", shares_describe(&plan->mounts));
         if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
             json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
             json_object_set(json, "forwards", plan->forwards) == 0 &&

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "vmm/virtio/memory.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,10 @@ struct ram {
         void *mapping;
         size_t mapping_size;
 };
+
+/* From here on memory is in huge pages where the host has them. */
+#define RAM_LARGE (UINT64_C(512) << 20)
+bool ram_is_large(uint64_t bytes);
 
 /* bytes is a multiple of the page size, at most LAYOUT_MEMORY_MAX. Nothing of it is touched. */
 int ram_init(struct ram *ram, uint64_t bytes, struct error *err);

@@ -123,8 +123,8 @@ static int add_kernel(struct qemu_plan *p, const struct config *c)
             (r = add(p, "-initrd")) < 0 || (r = add(p, "/proc/self/fd/%d", QEMU_INITRD)) < 0 ||
             (r = add(p, "-append")) < 0)
                 return r;
-        return add(p, "%s%s%s%s", KERNEL_ARGUMENTS, tsc, c->kernel_arguments[0] != '\0' ? " " : "",
-                   c->kernel_arguments);
+        return add(p, "%s%s%s%s%s", KERNEL_ARGUMENTS, tsc, c->debug_console ? " loglevel=7" : "",
+                   c->kernel_arguments[0] != '\0' ? " " : "", c->kernel_arguments);
 }
 
 static int add_disk(struct qemu_plan *p, const struct config_disk *disk, unsigned i)
