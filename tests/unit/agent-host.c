@@ -108,13 +108,13 @@ static int run_agent(const char *path, int control, int listener, const char *cg
 /* The process that holds the namespaces; the agent is its child and pid 1. */
 static int hold(const char *path, int control, int listener)
 {
-        char mounted[256], cgroup[300], name[32];
+        char mounted[256], cgroup[300];
+        const char *name = strrchr(path, '/') + 1; /* the case's folder and its cgroup share their name */
         int status = 1;
         if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET) < 0 ||
             mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return 77;
         (void)snprintf(mounted, sizeof(mounted), "%s/cgroup", path);
-        (void)snprintf(name, sizeof(name), "boxlet-unit-%d", (int)getpid());
         (void)snprintf(cgroup, sizeof(cgroup), "%s/%s", mounted, name);
         if (mount("cgroup2", mounted, "cgroup2", 0, NULL) < 0 || mkdir(cgroup, 0755) < 0)
                 return 77;

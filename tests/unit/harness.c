@@ -21,7 +21,9 @@
 #define EXIT_SKIPPED 77
 #define EXIT_LEAK    78
 
-static char folder[64];
+/* The case's folder, made by the parent: a name of its own whatever pids come back, removed even if the case
+ * is killed. */
+static char folder[] = "/tmp/boxlet-unit-XXXXXX";
 static int folder_fd = -1;
 
 static int count_fds(void)
@@ -36,17 +38,11 @@ static int count_fds(void)
         return count;
 }
 
-/* The case's process names it, so that the parent can remove what a case left that was killed. */
-static void folder_name(pid_t pid, char *ret_name, size_t size)
-{
-        (void)snprintf(ret_name, size, "/tmp/boxlet-unit-%d", (int)pid);
-}
-
 const char *unit_folder(int *ret_fd)
 {
-        folder_name(getpid(), folder, sizeof(folder));
-        if (mkdir(folder, 0700) < 0 || (folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
-                perror("make a test folder");
+        folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder_fd < 0) {
+                perror("open the test folder");
                 abort();
         }
         if (ret_fd != NULL)
@@ -56,16 +52,13 @@ const char *unit_folder(int *ret_fd)
 
 static void remove_folder(void)
 {
-        if (folder_fd >= 0)
-                (void)close(folder_fd);
-        if (folder[0] != '\0' && path_remove_all_at(AT_FDCWD, folder) < 0)
+        if (path_remove_all_at(AT_FDCWD, folder) < 0)
                 (void)fprintf(stderr, "cannot remove %s\n", folder);
 }
 
 void unit_skip(const char *reason)
 {
         (void)printf("skipped: %s\n", reason);
-        remove_folder();
         (void)fflush(NULL);
         _exit(EXIT_SKIPPED);
 }
@@ -75,7 +68,8 @@ static int run_here(const struct CMUnitTest *one)
         const struct CMUnitTest group[] = {*one};
         int before = count_fds();
         int failed = _cmocka_run_group_tests(one->name, group, 1, NULL, NULL);
-        remove_folder();
+        if (folder_fd >= 0)
+                (void)close(folder_fd);
         int after = count_fds();
         (void)fflush(stdout);
         if (failed != 0)
@@ -90,10 +84,17 @@ static int run_here(const struct CMUnitTest *one)
 /* Returns the case's exit code, or 128 + signal. */
 static int run_apart(const struct CMUnitTest *one)
 {
+        (void)memset(folder + sizeof(folder) - 7, 'X', 6);
+        if (mkdtemp(folder) == NULL) {
+                perror("make a test folder");
+                return 1;
+        }
         (void)fflush(NULL);
         pid_t pid = fork();
-        if (pid < 0)
+        if (pid < 0) {
+                remove_folder();
                 return 1;
+        }
         if (pid == 0) {
                 (void)setpgid(0, 0);
                 /* a shell ignores some for what it starts in the background */
@@ -106,9 +107,7 @@ static int run_apart(const struct CMUnitTest *one)
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         (void)kill(-pid, SIGKILL); /* what the case started and left, in its own process group */
-        char left[64];
-        folder_name(pid, left, sizeof(left));
-        (void)path_remove_all_at(AT_FDCWD, left); /* mostly it is gone; if not, the case failed already */
+        remove_folder();
         if (WIFSIGNALED(status)) {
                 (void)fprintf(stderr, "%s: ended by signal %d (%s)\n", one->name, WTERMSIG(status),
                               strsignal(WTERMSIG(status)));

@@ -304,8 +304,8 @@ static void a_missing_terminal_device_is_told(void **state)
 static void set_in_box(const struct agent_host *host, const char *file, const char *value)
 {
         char path[512];
-        (void)snprintf(path, sizeof(path), "/proc/%d/root%s/cgroup/boxlet-unit-%d/box/%s", (int)host->pid,
-                       host->path, (int)host->pid, file);
+        (void)snprintf(path, sizeof(path), "/proc/%d/root%s/cgroup%s/box/%s", (int)host->pid, host->path,
+                       strrchr(host->path, '/'), file);
         cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
         if (fd < 0 || fd_write_full(fd, value, strlen(value)) < 0)
                 fail_msg("%s: %s", path, strerror(errno));
