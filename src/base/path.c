@@ -348,3 +348,24 @@ int path_open_anonymous_at(int dir_fd, int flags)
                        0); /* ours and new; if this fails a temporary file stays, which repair removes */
         return fd;
 }
+
+int path_mark_socket(const char *path, struct path_mark *ret_mark)
+{
+        struct stat st;
+        if (lstat(path, &st) < 0)
+                return -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -ENOTSOCK;
+        *ret_mark =
+            (struct path_mark){.device = (int64_t)st.st_dev,
+                               .inode = (int64_t)st.st_ino,
+                               .modified_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec};
+        return 0;
+}
+
+bool path_is_marked_socket(const char *path, const struct path_mark *mark)
+{
+        struct path_mark now;
+        return path_mark_socket(path, &now) == 0 && now.device == mark->device && now.inode == mark->inode &&
+               now.modified_ns == mark->modified_ns;
+}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Files and folders, addressed under a directory descriptor. All return 0 or more, or -errno. */
@@ -38,6 +39,16 @@ int path_remove_all_at(int dir_fd, const char *name);
  * (ENOSYS, or EPERM by an old seccomp filter) the same is done step by step.
  */
 int path_open_in_root(int root_fd, const char *path, int flags, mode_t mode);
+
+/* Which file a name stands for, to find out later whether it still does. An inode's number alone does not
+ * tell: when a file is gone, the next one may get it. Neither use nor a change of mode or owner of a socket
+ * alters its time of modification. */
+struct path_mark {
+        int64_t device, inode, modified_ns;
+};
+
+int path_mark_socket(const char *path, struct path_mark *ret_mark); /* -ENOTSOCK for anything else */
+bool path_is_marked_socket(const char *path, const struct path_mark *mark);
 
 /* A file without a name in dir_fd (O_TMPFILE), or an unlinked temporary one where that is not supported. */
 int path_open_anonymous_at(int dir_fd, int flags);

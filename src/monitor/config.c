@@ -176,9 +176,11 @@ static int read_forward(const json_t *o, struct config_forward *forward, struct 
         if (r == 0)
                 r = get_path(o, "unix", true, &forward->guest_path, err);
         if (r == 0)
-                r = json_get_integer(o, "device", INT64_MIN, INT64_MAX, &forward->device, err);
+                r = json_get_integer(o, "device", INT64_MIN, INT64_MAX, &forward->mark.device, err);
         if (r == 0)
-                r = json_get_integer(o, "inode", INT64_MIN, INT64_MAX, &forward->inode, err);
+                r = json_get_integer(o, "inode", INT64_MIN, INT64_MAX, &forward->mark.inode, err);
+        if (r == 0)
+                r = json_get_integer(o, "modified_ns", INT64_MIN, INT64_MAX, &forward->mark.modified_ns, err);
         forward->fd = (int)fd;
         return r;
 }

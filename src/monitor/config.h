@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/path.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +29,7 @@ struct publish {
 struct config_forward {
         int fd; /* listening */
         const char *path, *guest_path;
-        int64_t device, inode; /* of the file at path */
+        struct path_mark mark; /* of the file at path */
 };
 
 /* A disk with a name (volume), which the starter opened, locked and handed down. */

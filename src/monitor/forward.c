@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "monitor/dial.h"
 #include "wire/relay.h"
 
@@ -253,9 +254,7 @@ void forwards_open(struct forwards *f)
 /* By what it is, not by its name alone: the file may be somebody else's by now. */
 static void remove_file(const struct config_forward *config)
 {
-        struct stat st;
-        if (lstat(config->path, &st) == 0 && S_ISSOCK(st.st_mode) && (int64_t)st.st_dev == config->device &&
-            (int64_t)st.st_ino == config->inode && unlink(config->path) < 0)
+        if (path_is_marked_socket(config->path, &config->mark) && unlink(config->path) < 0)
                 log_warning("remove '%s': %s", config->path, strerror(errno));
 }
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The monitor serves a socket and removes it at the end. A monitor that was killed leaves the file; it is
- * ours and dead when a box.json of ours names it by path, device and inode and nobody holds that box's lock.
- * Nothing else is ever removed: what is there under the name is the user's.
+ * ours and dead when a box.json of ours names it by path, device, inode and time and nobody holds that box's
+ * lock. Nothing else is ever removed: what is there under the name is the user's.
  */
 #include "runtime/forward.h"
 
-#include "base/path.h"
 #include "runtime/life.h"
 #include "runtime/words.h"
 
@@ -45,10 +44,10 @@ static json_t *read_forwards(int box_fd)
 
 static bool is_it(const json_t *forward, const char *path)
 {
-        struct stat st;
-        return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-               json_integer_value(json_object_get(forward, "device")) == (json_int_t)st.st_dev &&
-               json_integer_value(json_object_get(forward, "inode")) == (json_int_t)st.st_ino;
+        struct path_mark mark = {.device = json_integer_value(json_object_get(forward, "device")),
+                                 .inode = json_integer_value(json_object_get(forward, "inode")),
+                                 .modified_ns = json_integer_value(json_object_get(forward, "modified_ns"))};
+        return path_is_marked_socket(path, &mark);
 }
 
 /* path NULL: all of the box. */
@@ -162,7 +161,6 @@ int forward_plan(struct boxlet *b, const char *given, json_t **ret_forwards, str
 static int listen_at(struct forward *forward, struct error *err)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
-        struct stat st;
         if (strlen(forward->path) >= sizeof(address.sun_path))
                 return error_set(err, -ENAMETOOLONG, "docker socket '%s': too long", forward->path);
         memcpy(address.sun_path, forward->path, strlen(forward->path) + 1);
@@ -173,13 +171,12 @@ static int listen_at(struct forward *forward, struct error *err)
         if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return errno == EADDRINUSE ? taken(forward->path, err)
                                            : error_errno(err, -errno, "docker socket '%s'", forward->path);
-        if (listen(fd, BACKLOG) < 0 || lstat(forward->path, &st) < 0) {
-                int r = error_errno(err, -errno, "docker socket '%s'", forward->path);
+        int r = listen(fd, BACKLOG) < 0 ? -errno : path_mark_socket(forward->path, &forward->mark);
+        if (r < 0) {
+                r = error_errno(err, r, "docker socket '%s'", forward->path);
                 (void)unlink(forward->path); /* made a moment ago */
                 return r;
         }
-        forward->device = st.st_dev;
-        forward->inode = st.st_ino;
         forward->fd = take_fd(&fd);
         return 0;
 }
@@ -226,10 +223,12 @@ json_t *forward_box_json(const struct forward_set *set, int first_fd)
         json_t *array = json_array();
         for (size_t i = 0; array != NULL && i < set->count; i++) {
                 const struct forward *f = &set->entries[i];
-                if (json_array_append_new(array, json_pack("{s:i, s:s, s:s, s:I, s:I}", "fd",
-                                                           first_fd + (int)i, "path", f->path, "unix",
-                                                           f->guest_path, "device", (json_int_t)f->device,
-                                                           "inode", (json_int_t)f->inode)) < 0) {
+                if (json_array_append_new(array,
+                                          json_pack("{s:i, s:s, s:s, s:I, s:I, s:I}", "fd", first_fd + (int)i,
+                                                    "path", f->path, "unix", f->guest_path, "device",
+                                                    (json_int_t)f->mark.device, "inode",
+                                                    (json_int_t)f->mark.inode, "modified_ns",
+                                                    (json_int_t)f->mark.modified_ns)) < 0) {
                         json_decref(array);
                         return NULL;
                 }

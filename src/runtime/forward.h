@@ -9,6 +9,7 @@
  */
 #include "base/error.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "runtime/runtime.h"
 
 #define FORWARDS_MAX 16
@@ -24,7 +25,7 @@ struct forward_set {
         struct forward {
                 int fd;                        /* listening */
                 const char *path, *guest_path; /* lent by the configuration */
-                uint64_t device, inode;
+                struct path_mark mark;         /* of the file at path */
         } entries[FORWARDS_MAX];
         size_t count;
 };

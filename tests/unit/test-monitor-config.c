@@ -123,6 +123,11 @@ static void wrong_members_are_named(void **state)
         refuse(&(struct parts){.more =
                                    ",\"forwards\":[{\"fd\":7,\"path\":\"/p\",\"unix\":\"/u\",\"device\":1}]"},
                "'inode' is missing");
+        refuse(
+            &(struct parts){
+                .more =
+                    ",\"forwards\":[{\"fd\":7,\"path\":\"/p\",\"unix\":\"/u\",\"device\":1,\"inode\":1}]"},
+            "'modified_ns' is missing");
         refuse(&(struct parts){.container = "{}"}, "'spec' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{}}"}, "'process' is missing");
         refuse(&(struct parts){.container = "{\"spec\":{\"process\":{}},\"stop_signal\":65}"},

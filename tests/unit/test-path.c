@@ -175,12 +175,42 @@ static void sockets_work_under_a_long_path(void **state)
         assert_true(again >= 0);
 }
 
+static void a_socket_is_known_by_more_than_its_inode(void **state)
+{
+        (void)state;
+        int dir_fd;
+        char path[256];
+        struct path_mark mark, other;
+        (void)snprintf(path, sizeof(path), "%s/s", unit_folder(&dir_fd));
+        assert_int_equal(path_mark_socket(path, &mark), -ENOENT);
+        cleanup_fd int listener = unix_listen_at(dir_fd, "s", SOCK_STREAM, 1);
+        assert_int_equal(path_mark_socket(path, &mark), 0);
+        assert_true(path_is_marked_socket(path, &mark));
+        /* what people do to it does not make another one of it */
+        assert_int_equal(chmod(path, 0666), 0);
+        cleanup_fd int client = unix_connect_at(dir_fd, "s", SOCK_STREAM);
+        assert_true(client >= 0);
+        assert_true(path_is_marked_socket(path, &mark));
+        /* the next one under that name, with the same number, made a second later */
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                          {.tv_sec = mark.modified_ns / 1000000000 + 1}};
+        assert_int_equal(utimensat(dir_fd, "s", times, 0), 0);
+        assert_false(path_is_marked_socket(path, &mark));
+        assert_int_equal(path_mark_socket(path, &other), 0);
+        assert_int_equal(other.inode, mark.inode);
+        assert_int_equal(unlinkat(dir_fd, "s", 0), 0);
+        assert_false(path_is_marked_socket(path, &other));
+        write_file(dir_fd, "s", "");
+        assert_int_equal(path_mark_socket(path, &mark), -ENOTSOCK);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(atomic_write_replaces_and_leaves_nothing_else),
     cmocka_unit_test(removal_stays_inside_and_goes_deep),
     cmocka_unit_test(no_path_leads_out_of_the_root),
     cmocka_unit_test(no_path_leads_out_without_openat2),
     cmocka_unit_test(sockets_work_under_a_long_path),
+    cmocka_unit_test(a_socket_is_known_by_more_than_its_inode),
 };
 
 UNIT_TEST_MAIN(cases)
