@@ -78,7 +78,7 @@ misuse() {
         misuse 125 "run: --gpus is not supported: a box sees no device of the host" 'boxlet run --help' -- run --gpus all image
         misuse 125 "run: --network host is not supported: use default or none" 'boxlet run --help' -- run --network host image
         misuse 2 "'build' is not supported: build the image elsewhere, then 'boxlet load' or 'boxlet import'" '' -- build .
-        for option in --device=/dev/x --link=a --pid=host --ipc=host --security-opt=x --restart=always --mount=type=bind \
+        for option in --device=/dev/x --link=a --pid=host --ipc=host --security-opt=x \
                 --volumes-from=a --shm-size=1m --dns=1.1.1.1 --add-host=a:1 -P -c=1 --cpuset-cpus=0 --sysctl=a=b --userns=host; do
                 run "$BOXLET" run "$option" image
                 [ "$status" -eq 125 ]
