@@ -223,13 +223,15 @@ struct boxlet_box_options {
         const char *const *cmd;
         int debug_console; /* 1: console.log has all that the guest's kernel says, from its first line on;
                               each byte slows the start down */
+        const char *const *annotations; /* "key=value", for the OCI runtime-spec document */
+        const char *pid_file; /* file that has the pid of the box's monitor while it runs; NULL: none */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0                        \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL            \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */
@@ -249,8 +251,9 @@ BOXLET_API const char *boxlet_box_name(const struct boxlet_box *box);
 BOXLET_API const char *boxlet_box_state(struct boxlet_box *box, int *ret_exit_code);
 /* All about it, one JSON object with docker inspect's names where the meaning is the same. */
 BOXLET_API int boxlet_box_inspect(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
-/* A JSON array with one object a box: Id, Names, Image, Command, Created, State, Status, Ports, Labels. all:
- * ended ones too. */
+/* A JSON array with one object a box, newest first: Id, Names, Image, ImageID, Command, Created, CreatedNs,
+ * State, Status, ExitCode, Health, Ports, Labels, Mounts, Networks, SizeRw (bytes of its disk on the host).
+ * all: ended ones too. */
 BOXLET_API int boxlet_box_list(struct boxlet *boxlet, int all, char **ret_json, struct boxlet_error *error);
 
 enum {

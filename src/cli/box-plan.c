@@ -5,17 +5,23 @@
  */
 #include "cli/box-plan.h"
 
+#include "base/cleanup.h"
+#include "base/fd.h"
 #include "cli/progress.h"
 #include "cli/value.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define AT(member) offsetof(struct box_plan, member)
 
 const struct cli_option box_plan_options[] = {
+    {0, "annotation", OPTION_LIST, AT(annotations), "KEY=VALUE", "Put an annotation into the OCI document"},
     {0, "cap-add", OPTION_LIST, AT(cap_add), "CAPABILITY", "Give a Linux capability (ALL for all)"},
     {0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAPABILITY", "Take a Linux capability (ALL for all)"},
+    {0, "cidfile", OPTION_PATH, AT(id_file), "FILE",
+     "Write the id of the box into a file, which must not exist", NULL, OPERAND_FILE},
     {0, "cmd", OPTION_LIST, AT(cmd), "ARG",
      "Argument for the entry point, which is init then; a COMMAND runs beside it, as the foreground"},
     {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
@@ -33,6 +39,7 @@ const struct cli_option box_plan_options[] = {
      "Set an environment variable; NAME alone passes on yours"},
     {0, "env-file", OPTION_LIST, AT(env_files), "FILE", "Read environment variables from a file", NULL,
      OPERAND_FILE},
+    {0, "env-host", OPTION_FLAG, AT(env_host), NULL, "Pass on all of your environment, under the others"},
     {'h', "hostname", OPTION_TEXT, AT(hostname), "NAME",
      "Host name in the box; the start of its id by default"},
     {0, "init", OPTION_FLAG, AT(init), NULL, "Run a small init as process 1, which reaps what is orphaned"},
@@ -40,6 +47,8 @@ const struct cli_option box_plan_options[] = {
     {0, "kernel", OPTION_PATH, AT(kernel), "FILE", "Boot this kernel (an uncompressed vmlinux)", NULL,
      OPERAND_FILE},
     {'l', "label", OPTION_LIST, AT(labels), "KEY[=VALUE]", "Put a label on the box"},
+    {0, "label-file", OPTION_LIST, AT(label_files), "FILE", "Read labels from a file, a line for each", NULL,
+     OPERAND_FILE},
     {'m', "memory", OPTION_SIZE, AT(memory), "SIZE", "Memory of the machine; 512m by default"},
     {0, "mount", OPTION_LIST, AT(mounts), "type=TYPE,target=PATH[,KEY=VALUE]",
      "Mount a volume, a folder of the host (bind) or memory (tmpfs), as docker's --mount"},
@@ -47,6 +56,8 @@ const struct cli_option box_plan_options[] = {
     {0, "network", OPTION_TEXT, AT(network), "NETWORK", "Network of the box: default or none", "default|none",
      OPERAND_CHOICE},
     {0, "net", OPTION_TEXT, AT(network), "NETWORK", NULL},
+    {0, "pidfile", OPTION_PATH, AT(pid_file), "FILE",
+     "File that has the process id of the box's monitor while the box runs", NULL, OPERAND_FILE},
     {0, "platform", OPTION_CHOICE, AT(platform), "PLATFORM", "Platform of the image", "linux/amd64",
      OPERAND_CHOICE},
     {'p', "publish", OPTION_LIST, AT(publish), "[[IP:]HOST:]BOX[/PROTO]",
@@ -76,13 +87,11 @@ const struct cli_option box_plan_options[] = {
 const struct refused_option box_plan_refused[] = {
     {0, "add-host", NULL},
     {0, "allow-net", NULL},
-    {0, "annotation", NULL},
     {'a', "attach", "without -d, stdout and stderr are attached, and stdin with -i"},
     {0, "blkio-weight", NULL},
     {0, "blkio-weight-device", NULL},
     {0, "cgroup-parent", "a box is a machine of its own"},
     {0, "cgroupns", "a box is a machine of its own"},
-    {0, "cidfile", "'run -d' and 'create' print the id"},
     {0, "cpu-count", "use --cpus"},
     {0, "cpu-percent", "use --cpus"},
     {0, "cpu-period", "use --cpus"},
@@ -117,7 +126,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "ipc", "a box is a machine of its own"},
     {0, "isolation", "a box is always a virtual machine"},
     {0, "kernel-memory", NULL},
-    {0, "label-file", "use --label"},
     {0, "link", NULL},
     {0, "link-local-ip", NULL},
     {0, "log-driver", "see 'boxlet logs'"},
@@ -175,13 +183,20 @@ int box_plan_check(void *data, struct error *err)
                                  plan->stop_signal);
         if (plan->kernel != NULL && !text_is_utf8(plan->kernel))
                 return error_set(err, -EINVAL, "the value of --kernel is not UTF-8 text");
-        return env_fill(&plan->environment, &plan->env_files, &plan->env, err);
+        if (plan->pid_file != NULL && !text_is_utf8(plan->pid_file))
+                return error_set(err, -EINVAL, "the value of --pidfile is not UTF-8 text");
+        int r = plan->env_host ? env_add_host(&plan->environment, err) : 0;
+        if (r == 0)
+                r = env_fill(&plan->environment, &plan->env_files, &plan->env, err);
+        plan->label_set.labels = true;
+        return r < 0 ? r : env_fill(&plan->label_set, &plan->label_files, &plan->labels, err);
 }
 
 void box_plan_done(void *data)
 {
         struct box_plan *plan = data;
         env_done(&plan->environment);
+        env_done(&plan->label_set);
 }
 
 static enum boxlet_pull pull_policy(const char *name)
@@ -215,7 +230,9 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.ulimits = plan->ulimits.items;
         options.cap_add = plan->cap_add.items;
         options.cap_drop = plan->cap_drop.items;
-        options.labels = plan->labels.items;
+        options.labels = (const char *const *)plan->label_set.strings;
+        options.annotations = plan->annotations.items;
+        options.pid_file = plan->pid_file;
         options.stop_signal = plan->stop_signal;
         options.stop_timeout_ms = plan->stop_timeout_ms;
         options.terminal = plan->terminal;
@@ -231,16 +248,56 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         *ret_options = options;
 }
 
+/* Made before the box is, so that no other box can be meant by it. *ret_fd is -1 without a path. */
+static int make_id_file(const char *path, int *ret_fd, struct boxlet_error *error)
+{
+        *ret_fd = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (path == NULL || *ret_fd >= 0)
+                return 0;
+        error->code = -errno;
+        if (errno == EEXIST)
+                (void)snprintf(error->text, sizeof(error->text),
+                               "the file '%s' for the id exists: remove it if its box is gone", path);
+        else
+                (void)snprintf(error->text, sizeof(error->text), "make the file '%s' for the id: %s", path,
+                               strerror(errno));
+        return error->code;
+}
+
+/* A box whose id could not be written goes again. */
+static int write_id_file(const char *path, int fd, struct boxlet_box *box, struct boxlet_error *error)
+{
+        const char *id = boxlet_box_id(box);
+        int r = fd_write_full(fd, id, strlen(id));
+        if (r == 0)
+                return 0;
+        (void)boxlet_box_remove(box, 1, NULL); /* what stays is shown by `ls -a` */
+        boxlet_box_free(box);
+        error->code = r;
+        (void)snprintf(error->text, sizeof(error->text), "write the id into '%s': %s", path, strerror(-r));
+        return r;
+}
+
 int box_plan_create(struct cli *cli, const struct box_plan *plan, struct boxlet_box **ret_box,
                     struct boxlet_error *error)
 {
+        cleanup_fd int id_fd = -1;
+        struct boxlet_box *box = NULL;
         struct boxlet_box_options options;
         struct progress progress;
+        if (make_id_file(plan->id_file, &id_fd, error) < 0)
+                return error->code;
         box_plan_options_for(plan, &options);
         progress_begin(&progress, cli, plan->quiet);
         options.progress = progress_event;
         options.progress_data = &progress;
-        int r = boxlet_box_create(cli->boxlet, &options, ret_box, error);
+        int r = boxlet_box_create(cli->boxlet, &options, &box, error);
         progress_end(&progress);
+        if (r >= 0 && id_fd >= 0)
+                r = write_id_file(plan->id_file, id_fd, box, error);
+        if (r < 0 && id_fd >= 0)
+                (void)unlink(plan->id_file); /* an empty one is told the next time */
+        if (r >= 0)
+                *ret_box = box;
         return r;
 }

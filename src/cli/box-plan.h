@@ -10,12 +10,14 @@ struct box_plan {
         struct text_list operands;
         const char *name, *entrypoint, *hostname, *user, *working_dir;
         const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket;
+        const char *id_file, *pid_file;
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
-            mounts;
+            mounts, label_files, annotations;
         int64_t cpus, stop_timeout_ms;
         uint64_t memory, disk;
-        bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console;
-        struct env environment; /* made by box_plan_check() */
+        bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console,
+            env_host;
+        struct env environment, label_set; /* made by box_plan_check() */
 };
 
 extern const struct cli_option box_plan_options[];

@@ -5,19 +5,15 @@
 #include <string.h>
 
 const struct command *const cli_commands[] = {
-    &command_run,     &command_create,
-    &command_start,   &command_exec,
-    &command_attach,  &command_wait,
-    &command_ls,      &command_stop,
-    &command_kill,    &command_rm,
-    &command_logs,    &command_inspect,
-    &command_pull,    &command_images,
-    &command_rmi,     &command_tag,
-    &command_load,    &command_save,
-    &command_import,  &command_image,
-    &command_volume,  &command_info,
-    &command_version, &command_completion,
-    &command_help,    NULL,
+    &command_run,        &command_create, &command_start,
+    &command_exec,       &command_attach, &command_wait,
+    &command_ls,         &command_stop,   &command_kill,
+    &command_rm,         &command_logs,   &command_inspect,
+    &command_port,       &command_pull,   &command_images,
+    &command_rmi,        &command_tag,    &command_load,
+    &command_save,       &command_import, &command_image,
+    &command_volume,     &command_info,   &command_version,
+    &command_completion, &command_help,   NULL,
 };
 
 const struct refused_command cli_refused_commands[] = {
@@ -37,7 +33,6 @@ const struct refused_command cli_refused_commands[] = {
     {"logout", "credentials are read from ~/.docker/config.json and its credential helpers"},
     {"network", "every box has a network of its own; see -p and --network of 'boxlet run'"},
     {"pause", NULL},
-    {"port", "see the column PORTS of 'boxlet ls'"},
     {"push", NULL},
     {"rename", NULL},
     {"restart", "use 'boxlet stop BOX && boxlet start BOX'"},

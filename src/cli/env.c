@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * -e and --env-file, with docker's rules: blank lines and lines beginning with '#' are skipped, blanks before
- * a name do not count, everything after '=' is the value as it stands (quotes too), a name alone takes the
- * caller's value and is left out if there is none. Names have no blanks. Files hold at most ENV_FILE_MAX
- * bytes.
+ * -e and --env-file, --label and --label-file, with docker's rules: blank lines and lines beginning with '#'
+ * are skipped, blanks before a name do not count, everything after '=' is the value as it stands (quotes
+ * too), a name alone takes the caller's value and is left out if there is none (a label's is empty). Names
+ * have no blanks. Files hold at most ENV_FILE_MAX bytes.
  */
 #include "cli/env.h"
 
@@ -47,15 +47,16 @@ int env_add(struct env *env, const char *text, struct error *err)
 {
         size_t name = strcspn(text, "=");
         if (name == 0)
-                return error_set(err, -EINVAL, "invalid environment variable '%s': the name is missing",
-                                 text);
+                return error_set(err, -EINVAL, "invalid %s '%s': the name is missing",
+                                 env->labels ? "label" : "environment variable", text);
         if (!text_is_utf8(text))
-                return error_set(err, -EINVAL, "an environment variable is not UTF-8 text");
+                return error_set(err, -EINVAL, "%s is not UTF-8 text",
+                                 env->labels ? "a label" : "an environment variable");
         char *copy;
         if (text[name] == '=') {
                 copy = strdup(text);
         } else {
-                const char *value = getenv(text);
+                const char *value = env->labels ? "" : getenv(text);
                 if (value == NULL)
                         return 0;
                 if (!text_is_utf8(value))
@@ -70,6 +71,18 @@ int env_add(struct env *env, const char *text, struct error *err)
         }
         if (copy == NULL || put(env, copy) < 0)
                 return error_set(err, -ENOMEM, "out of memory");
+        return 0;
+}
+
+int env_add_host(struct env *env, struct error *err)
+{
+        for (char **one = environ; one != NULL && *one != NULL; one++) {
+                if (!text_is_utf8(*one) || strchr(*one, '=') == NULL || **one == '=')
+                        continue;
+                int r = env_add(env, *one, err);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 

@@ -5,14 +5,20 @@
 #include "base/error.h"
 #include "cli/text.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* The environment given by --env-file (first) and -e (over it). strings is NULL-terminated; each
- * "NAME=value", no name twice. */
+/* The environment given by --env-host (first), --env-file and -e (each over what is before it), or with
+ * .labels the labels given by --label-file and --label. strings is NULL-terminated; each "NAME=value", no
+ * name twice. */
 struct env {
         char **strings;
         size_t count;
+        bool labels; /* "NAME" alone is "NAME=" */
 };
+
+/* The caller's own environment, but what is no UTF-8 text. */
+int env_add_host(struct env *env, struct error *err);
 
 /* "NAME=value", or "NAME" for the caller's own value (nothing, if it has none). */
 int env_add(struct env *env, const char *text, struct error *err);

@@ -25,7 +25,7 @@ static const struct cli_option options[] = {
 };
 
 static const struct refused_option refused[] = {
-    {'s', "size", NULL},
+    {'s', "size", "SizeRw is always shown"},
     {0},
 };
 

@@ -1,195 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* boxlet ls: the boxes as a table, as ids or as JSON, with docker's columns. */
+/*
+ * boxlet ls: the boxes as a table, as ids, as JSON or as lines of a template, with docker's columns. The
+ * library gives the list, newest first; what is wanted of it is chosen here.
+ */
 #include "cli/cli.h"
-#include "cli/table.h"
-#include "cli/value.h"
+#include "cli/filter.h"
+#include "cli/format.h"
+#include "cli/rows.h"
 
-#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 
+#include <errno.h>
 #include <string.h>
+
+#define TABLE_FORMAT                                                                             \
+        "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}" \
+        "\\t{{.Names}}"
 
 struct ls_plan {
         struct text_list operands;
-        bool all, quiet, whole;
+        bool all, quiet, whole, latest, size;
+        int64_t last; /* below 0: all */
         const char *format;
+        struct text_list filter_texts;
+        struct filter filter;
 };
 
 #define AT(member) offsetof(struct ls_plan, member)
 
 static const struct cli_option options[] = {
     {'a', "all", OPTION_FLAG, AT(all), NULL, "Also boxes that do not run"},
-    {0, "format", OPTION_CHOICE, AT(format), "FORMAT", "How to print", "table|json", OPERAND_CHOICE},
+    {'f', "filter", OPTION_LIST, AT(filter_texts), "KEY=VALUE",
+     "Only boxes that fit: id, name (regular expressions), label, status, exited, ancestor, before, since, "
+     "volume, network, health"},
+    {0, "format", OPTION_TEXT, AT(format), "FORMAT",
+     "How to print; or a template such as {{.Names}}, or 'table TEMPLATE'", "table|json", OPERAND_CHOICE},
+    {'n', "last", OPTION_COUNT, AT(last), "NUMBER", "Only so many of the newest, also if they do not run"},
+    {'l', "latest", OPTION_FLAG, AT(latest), NULL, "Only the newest"},
     {0, "no-trunc", OPTION_FLAG, AT(whole), NULL, "Do not shorten ids and commands"},
     {'q', "quiet", OPTION_FLAG, AT(quiet), NULL, "Print ids only"},
+    {'s', "size", OPTION_FLAG, AT(size), NULL, "Show what the box's own disk takes on the host"},
     {0},
 };
 
-static const struct refused_option refused[] = {
-    {'f', "filter", "use --format json with jq"},
-    {'n', "last", "use -a"},
-    {'l', "latest", "use -a"},
-    {'s', "size", NULL},
-    {0},
-};
-
-/* A string, the first of an array of strings, or "". */
-static const char *text_of(const json_t *box, const char *key)
+static void defaults(void *data)
 {
-        const json_t *value = json_object_get(box, key);
-        if (json_is_array(value))
-                value = json_array_get(value, 0);
-        const char *text = json_is_string(value) ? json_string_value(value) : "";
-        return strcmp(key, "Names") == 0 && text[0] == '/' ? text + 1 : text;
+        struct ls_plan *plan = data;
+        plan->last = -1;
 }
 
-static void describe_age(const json_t *box, char place[TEXT_SPAN_MAX + 8])
+static int check(void *data, struct error *err)
 {
-        const json_t *created = json_object_get(box, "Created");
-        char span[TEXT_SPAN_MAX];
-        int64_t ns = 0;
-        place[0] = '\0';
-        if (json_is_integer(created))
-                ns = json_integer_value(created) * 1000000000;
-        else if (!json_is_string(created) || value_time(json_string_value(created), 0, &ns) < 0)
-                return;
-        int64_t seconds = (value_now_ns() - ns) / 1000000000;
-        (void)snprintf(place, TEXT_SPAN_MAX + 8, "%s ago", text_span(seconds, span));
-}
-
-static void describe_port(const json_t *port, struct buffer *text)
-{
-        const json_t *ip = json_object_get(port, "IP"), *outer = json_object_get(port, "PublicPort"),
-                     *inner = json_object_get(port, "PrivatePort"), *type = json_object_get(port, "Type");
-        if (text->length > 0)
-                (void)buffer_append_text(text, ", "); /* cut when there are very many */
-        if (json_is_string(port)) {
-                (void)buffer_append_text(text, json_string_value(port)); /* as above */
-                return;
-        }
-        if (json_is_integer(outer) && json_integer_value(outer) > 0) {
-                const char *address = json_is_string(ip) ? json_string_value(ip) : "";
-                bool six = strchr(address, ':') != NULL;
-                (void)buffer_printf(text, "%s%s%s%s%lld->", six ? "[" : "", address, six ? "]" : "",
-                                    address[0] != '\0' ? ":" : "", (long long)json_integer_value(outer));
-        }
-        (void)buffer_printf(text, "%lld/%s", (long long)json_integer_value(inner),
-                            json_is_string(type) ? json_string_value(type) : "tcp");
-}
-
-/* free() it; NULL when out of memory. */
-static char *describe_ports(const json_t *box)
-{
-        const json_t *ports = json_object_get(box, "Ports"), *port;
-        struct buffer text = BUFFER_INIT(4096);
-        size_t i;
-        if (json_is_string(ports))
-                return strdup(json_string_value(ports));
-        json_array_foreach (ports, i, port) {
-                describe_port(port, &text);
-        }
-        return buffer_take(&text);
-}
-
-/* The command in quotes, at most 20 characters of it unless whole. free() it. */
-static char *describe_command(const json_t *box, bool whole)
-{
-        cleanup_free char *safe = text_safe(text_of(box, "Command"), false);
-        if (safe == NULL)
-                return NULL;
-        struct buffer text = BUFFER_INIT(1 << 20);
-        size_t width = text_width(safe);
-        if (!whole && width > 20) {
-                size_t end = 0;
-                for (size_t seen = 0; safe[end] != '\0'; end++) {
-                        seen += ((unsigned char)safe[end] & 0xc0) != 0x80;
-                        if (seen > 19)
-                                break;
-                }
-                safe[end] = '\0';
-        }
-        (void)buffer_printf(&text, "\"%s%s\"", safe, !whole && width > 20 ? "…" : ""); /* cut is fine */
-        return buffer_take(&text);
-}
-
-static int add_row(struct table *table, const json_t *box, bool whole)
-{
-        char id[CLI_SHORT_ID + 1], age[TEXT_SPAN_MAX + 8];
-        cleanup_free char *ports = describe_ports(box), *command = describe_command(box, whole);
-        const char *status = text_of(box, "Status");
-        describe_age(box, age);
-        const char *cells[] = {
-            whole ? text_of(box, "Id") : cli_short_id(text_of(box, "Id"), id),
-            text_of(box, "Image"),
-            command != NULL ? command : "",
-            age,
-            status[0] != '\0' ? status : text_of(box, "State"),
-            ports != NULL ? ports : "",
-            text_of(box, "Names"),
-        };
-        return table_add(table, cells);
-}
-
-static int print_table(const json_t *boxes, bool whole)
-{
-        static const char *const heading[] = {"BOX ID", "IMAGE", "COMMAND", "CREATED",
-                                              "STATUS", "PORTS", "NAMES"};
-        cleanup_table struct table table;
-        const json_t *box;
-        size_t i;
-        table_init(&table, 7);
-        int r = table_add(&table, heading);
-        json_array_foreach (boxes, i, box) {
-                r = r < 0 ? r : add_row(&table, box, whole);
-        }
+        struct ls_plan *plan = data;
+        int r = plan->format != NULL ? format_check_row(plan->format, err) : 0;
         if (r == 0)
-                table_print(&table, stdout);
+                r = filter_parse(&plan->filter_texts, filter_box_keys, &plan->filter, err);
+        if (r == 0)
+                r = filter_check_boxes(&plan->filter, err);
+        if (plan->latest)
+                plan->last = 1;
+        if (plan->last > 0 || filter_has(&plan->filter, "status") || filter_has(&plan->filter, "exited"))
+                plan->all = true;
         return r;
 }
 
-static int print_ids(const json_t *boxes, bool whole)
+static void done(void *data)
+{
+        filter_done(&((struct ls_plan *)data)->filter);
+}
+
+static bool is_up(const json_t *box)
+{
+        static const char *const down[] = {"created", "exited", "dead"};
+        const char *state = json_string_value(json_object_get(box, "State"));
+        for (size_t i = 0; i < sizeof(down) / sizeof(down[0]); i++) {
+                if (state != NULL && strcmp(state, down[i]) == 0)
+                        return false;
+        }
+        return true;
+}
+
+/* The boxes of the list that are wanted, in its order. */
+static int choose(struct ls_plan *plan, const json_t *boxes, json_t *ret_chosen, struct error *err)
 {
         const json_t *box;
         size_t i;
+        int r = filter_resolve_boxes(&plan->filter, boxes, err);
         json_array_foreach (boxes, i, box) {
-                char id[CLI_SHORT_ID + 1];
-                cli_print_safe(stdout, whole ? text_of(box, "Id") : cli_short_id(text_of(box, "Id"), id));
-                putchar('\n');
+                if (r < 0 || (plan->last > 0 && json_array_size(ret_chosen) == (size_t)plan->last))
+                        break;
+                if ((plan->all || is_up(box)) && filter_fits_box(&plan->filter, box) &&
+                    json_array_append(ret_chosen, (json_t *)box) < 0)
+                        r = error_set(err, -ENOMEM, "out of memory");
         }
+        return r;
+}
+
+static int print_rows(const struct ls_plan *plan, const json_t *boxes, struct error *err)
+{
+        cleanup_json json_t *rows = json_array();
+        cleanup_json json_t *headings = rows_box_headings();
+        const char *format = plan->size ? TABLE_FORMAT "\\t{{.Size}}" : TABLE_FORMAT;
+        const json_t *box;
+        size_t i;
+        if (rows == NULL || headings == NULL)
+                return error_set(err, -ENOMEM, "out of memory");
+        json_array_foreach (boxes, i, box) {
+                if (json_array_append_new(rows, rows_box(box, plan->whole)) < 0)
+                        return error_set(err, -ENOMEM, "out of memory");
+        }
+        if (plan->quiet)
+                format = "{{.ID}}";
+        else if (plan->format != NULL && strcmp(plan->format, "table") != 0)
+                format = plan->format;
+        return format_print_rows(stdout, format, headings, rows, err);
+}
+
+static int print(const struct ls_plan *plan, const json_t *boxes, struct error *err)
+{
+        if (plan->quiet || plan->format == NULL || strcmp(plan->format, "json") != 0)
+                return print_rows(plan, boxes, err);
+        cleanup_free char *text = json_dumps(boxes, JSON_INDENT(4) | JSON_ENSURE_ASCII);
+        if (text == NULL)
+                return error_set(err, -ENOMEM, "out of memory");
+        printf("%s\n", text);
         return 0;
 }
 
 static int carry_out(struct cli *cli, void *data)
 {
-        const struct ls_plan *plan = data;
+        struct ls_plan *plan = data;
         struct boxlet_error error = {0};
         struct error err = ERROR_INIT;
         cleanup_json json_t *boxes = NULL;
+        cleanup_json json_t *chosen = json_array();
         char *text = NULL;
         int code = cli_open(cli);
         if (code != 0)
                 return code;
-        if (boxlet_box_list(cli->boxlet, plan->all, &text, &error) < 0)
+        bool all = plan->all || filter_has(&plan->filter, "before") || filter_has(&plan->filter, "since");
+        if (boxlet_box_list(cli->boxlet, all, &text, &error) < 0)
                 return cli_fail(cli, &error);
         int r = json_parse(text, strlen(text), "the list of boxes", &boxes, &err);
-        if (r == 0 && plan->quiet)
-                r = print_ids(boxes, plan->whole);
-        else if (r == 0 && plan->format != NULL && strcmp(plan->format, "json") == 0)
-                r = cli_print_json(stdout, text);
-        else if (r == 0)
-                r = print_table(boxes, plan->whole);
         boxlet_free(text);
-        return r < 0 ? cli_complain(cli, "%s", err.text[0] != '\0' ? err.text : strerror(-r)) : 0;
+        if (r == 0)
+                r = choose(plan, boxes, chosen, &err);
+        if (r == 0)
+                r = print(plan, chosen, &err);
+        return r < 0 ? cli_complain(cli, "%s", err.text) : 0;
 }
 
 const struct command command_ls = {
     .name = "ls",
     .alias = "ps",
     .summary = "List boxes",
-    .description = "Shows the boxes that run, with -a all of them. With --format json, prints one array.",
+    .description =
+        "Shows the boxes that run, with -a all of them. With --format json, prints one array. Of several "
+        "filters with one key any may fit (labels: all), and every key must.",
     .options = options,
-    .refused = refused,
     .plan_size = sizeof(struct ls_plan),
+    .defaults = defaults,
+    .check = check,
     .carry_out = carry_out,
+    .done = done,
 };

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 24
 
 /* Rows of text, printed in columns as wide as they need to be, three blanks apart. Cells are copied and made
  * safe for a terminal. */

@@ -42,6 +42,7 @@
 #include "monitor/logfile.h"
 #include "monitor/machine.h"
 #include "monitor/network.h"
+#include "monitor/pidfile.h"
 #include "monitor/remains.h"
 #include "monitor/request.h"
 #include "monitor/state.h"
@@ -752,6 +753,7 @@ static void conclude(struct box *b)
         clients_close_door(b->clients, b->plan.box_fd);
         (void)unlinkat(b->plan.box_fd, "vsock.sock", 0); /* it may never have been made */
         release(b);
+        pidfile_remove(b->config.pid_file);
         b->state.finished_ns = state_now_ns();
         int r = b->config.auto_remove ? remains_remove_folder(b->plan.box_fd, b->config.id) : 0;
         if (r < 0)
@@ -827,6 +829,8 @@ static int prepare(struct box *b, const char **ret_stage, struct error *err)
         if (r == 0)
                 r = logfile_new(b->plan.box_fd, b->config.log_maximum_bytes, b->config.log_files, &b->log,
                                 err);
+        if (r == 0)
+                r = pidfile_write(b->config.pid_file, err);
         if (r < 0)
                 return r;
         *ret_stage = "network";

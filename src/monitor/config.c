@@ -293,13 +293,18 @@ static int read_log(struct config *c, struct error *err)
         return r;
 }
 
+static int read_extras(struct config *c, struct error *err)
+{
+        return get_path(c->document, "pid_file", false, &c->pid_file, err);
+}
+
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
-        static int (*const parts[])(struct config *, struct error *) = {read_identity, read_programs,
-                                                                        read_machine,  read_root,
-                                                                        read_shares,   read_disks,
-                                                                        read_forwards, read_container,
-                                                                        read_network,  read_log};
+        static int (*const parts[])(struct config *,
+                                    struct error *) = {read_identity, read_programs,  read_machine,
+                                                       read_root,     read_shares,    read_disks,
+                                                       read_forwards, read_container, read_network,
+                                                       read_log,      read_extras};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)

@@ -63,6 +63,7 @@ struct config {
         size_t publish_count;
         const json_t *dns, *search; /* may be NULL */
         int64_t log_maximum_bytes, log_files;
+        const char *pid_file; /* may be NULL */
 };
 
 /* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */

@@ -11,6 +11,7 @@
 #include "runtime/collect.h"
 #include "runtime/disk.h"
 #include "runtime/engine.h"
+#include "runtime/extras.h"
 #include "runtime/forward.h"
 #include "runtime/life.h"
 #include "runtime/mounts.h"
@@ -44,7 +45,7 @@ struct plan {
         struct spec spec;
         struct publish_list publish;
         struct mount_list mounts;
-        json_t *forwards;
+        json_t *forwards, *extras;
         char id[STATE_ID_LENGTH + 1];
         char hostname[STATE_ID_LENGTH + 1];
         char *config; /* JSON, goes into the record */
@@ -57,6 +58,7 @@ static void plan_done(struct plan *plan)
         publish_done(&plan->publish);
         mounts_done(&plan->mounts);
         json_decref(plan->forwards);
+        json_decref(plan->extras);
         free(plan->config);
 }
 
@@ -154,6 +156,7 @@ static int make_config(struct plan *plan, struct error *err)
         if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
             json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
             json_object_set(json, "forwards", plan->forwards) == 0 &&
+            json_object_update(json, plan->extras) == 0 &&
             (plan->spec.command == NULL || json_object_set(json, "command", plan->spec.command) == 0))
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
@@ -263,6 +266,8 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
                 r = find_image(b, plan, err);
         if (r == 0)
                 r = spec_resolve(plan->image->config, o, plan->hostname, &plan->spec, err);
+        if (r == 0)
+                r = extras_resolve(o, &plan->extras, err);
         if (r == 0)
                 r = mounts_apply(&plan->mounts, plan->spec.document, plan->spec.volumes, err);
         return r == 0 ? make_config(plan, err) : r;

@@ -11,8 +11,10 @@
 #include "runtime/life.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define NS 1000000000LL
@@ -22,6 +24,7 @@ struct view {
         const struct state_box *record;
         json_t *config;
         struct life_report report;
+        int64_t disk_bytes; /* of its own disk, on the host */
 };
 
 static void view_done(struct view *v)
@@ -35,6 +38,7 @@ static int view_init(struct boxlet *b, const struct state_box *record, struct vi
                      struct error *err)
 {
         struct view v = {.record = record};
+        struct stat st;
         cleanup_fd int box_fd = -1;
         int r = box_open_folder(b, record->id, &box_fd, err);
         if (r == 0)
@@ -43,6 +47,8 @@ static int view_init(struct boxlet *b, const struct state_box *record, struct vi
         if (r < 0)
                 return r;
         life_read(box_fd, record->started_ns != 0, &v.report);
+        if (fstatat(box_fd, "disk.ext4", &st, AT_SYMLINK_NOFOLLOW) == 0)
+                v.disk_bytes = (int64_t)st.st_blocks * 512;
         *ret_view = v;
         return 0;
 }
@@ -124,16 +130,17 @@ static json_t *state_part(const struct view *v)
         const json_t *s = v->report.state;
         enum life life = v->report.life;
         const char *error = json_string_value(json_object_get(s, "error"));
+        int64_t pid = integer(json_object_get(s, "monitor"), "pid");
         if (life == LIFE_DEAD)
                 error = "the box's monitor was killed";
-        return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:o}", "Status",
+        return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o}", "Status",
                          life_name(life), "Running", life == LIFE_RUNNING, "Paused", 0, "Restarting", 0,
                          "OOMKilled", json_is_true(json_object_get(s, "oom_killed")), "Dead",
-                         life == LIFE_DEAD, "ExitCode", v->report.exit_code < 0 ? 0 : v->report.exit_code,
-                         "Error", error == NULL ? "" : error, "StartedAt",
-                         time_json(integer(s, "started_ns")), "FinishedAt",
-                         time_json(life == LIFE_RUNNING ? 0 : integer(s, "finished_ns")), "Stage",
-                         lent(s, "stage"), "Warnings", lent(s, "warnings"));
+                         life == LIFE_DEAD, "Pid", (json_int_t)(life == LIFE_RUNNING ? pid : 0), "ExitCode",
+                         v->report.exit_code < 0 ? 0 : v->report.exit_code, "Error",
+                         error == NULL ? "" : error, "StartedAt", time_json(integer(s, "started_ns")),
+                         "FinishedAt", time_json(life == LIFE_RUNNING ? 0 : integer(s, "finished_ns")),
+                         "Stage", lent(s, "stage"), "Warnings", lent(s, "warnings"));
 }
 
 static const char *user_of(const json_t *process)
@@ -142,32 +149,45 @@ static const char *user_of(const json_t *process)
         return text == NULL ? "" : text;
 }
 
+/* "SIGTERM", as docker has it. */
+static json_t *signal_json(int number)
+{
+        const char *name = sigabbrev_np(number);
+        if (name != NULL)
+                return json_sprintf("SIG%s", name);
+        return number >= 34 ? json_sprintf("SIGRTMIN+%d", number - 34) : json_integer(number);
+}
+
 static json_t *config_part(const struct view *v)
 {
         const json_t *p = spec_process(v), *command = json_object_get(v->config, "command");
-        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:i, s:o}", "Hostname",
+        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o}", "Hostname",
                          lent(v->config, "hostname"), "User", user_of(p), "Tty",
                          json_is_true(json_object_get(command != NULL ? command : p, "terminal")),
                          "OpenStdin", json_is_true(json_object_get(v->config, "stdin")), "Env",
                          lent(p, "env"), "Cmd", lent(p, "args"), "Image", v->record->image_reference,
                          "WorkingDir", lent(p, "cwd"), "Volumes", lent(v->config, "volumes"), "Labels",
-                         lent(v->config, "labels"), "StopSignal", (int)integer(v->config, "stop_signal"),
-                         "Foreground", lent(command, "args"));
+                         lent(v->config, "labels"), "StopSignal",
+                         signal_json((int)integer(v->config, "stop_signal")), "StopTimeout",
+                         (int)((integer(v->config, "stop_timeout_ms") + 999) / 1000), "Foreground",
+                         lent(command, "args"));
 }
 
 static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o}", "NetworkMode",
-                         lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS), "Memory",
-                         (json_int_t)integer(c, "memory_bytes"), "PortBindings",
+        const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
+        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o}",
+                         "NetworkMode", lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS),
+                         "Memory", (json_int_t)integer(c, "memory_bytes"), "PortBindings",
                          port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
                          "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
                          json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
                          lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
                          lent(c, "stop_timeout_ms"), "Privileged",
                          json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
-                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"));
+                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "Annotations",
+                         annotations == NULL ? json_object() : json_incref((json_t *)annotations));
 }
 
 static json_t *inspect_json(struct boxlet *b, const struct view *v)
@@ -175,13 +195,16 @@ static json_t *inspect_json(struct boxlet *b, const struct view *v)
         const json_t *args = json_object_get(spec_process(v), "args");
         json_t *rest = json_copy((json_t *)args);
         (void)json_array_remove(rest, 0); /* never empty: spec.c refuses that */
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:o}, s:o, s:s+++}",
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:o}, s:o, s:I, s:o, "
+                         "s:s, s:s+++}",
                          "Id", v->record->id, "Created", time_json(v->record->created_ns), "Path",
                          json_incref(json_array_get(args, 0)), "Args", rest, "State", state_part(v), "Image",
                          v->record->image_id, "ImageDigest", v->record->image_digest, "Name", v->record->name,
                          "Config", config_part(v), "HostConfig", host_part(v), "Mounts",
                          lent(v->config, "mounts"), "NetworkSettings", "Ports", port_map(ports_of(v)), "Spec",
-                         lent(v->config, "spec"), "LogPath", b->home, "/boxes/", v->record->id, "/log");
+                         lent(v->config, "spec"), "SizeRw", (json_int_t)v->disk_bytes, "PidFile",
+                         lent(v->config, "pid_file"), "Platform", "linux", "LogPath", b->home, "/boxes/",
+                         v->record->id, "/log");
 }
 
 static int inspect(struct boxlet_box *box, char **ret_json, struct error *err)
@@ -292,15 +315,27 @@ static json_t *command_text(const struct view *v)
         return json;
 }
 
+/* "none" without a check. */
+static const char *health_of(const struct view *v)
+{
+        const char *status =
+            json_string_value(json_object_get(json_object_get(v->report.state, "health"), "status"));
+        return status == NULL ? "none" : status;
+}
+
 static json_t *list_json(const struct view *v)
 {
         char status[96];
         status_text(v, status, sizeof(status));
-        return json_pack("{s:s, s:[s], s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o}", "Id", v->record->id, "Names",
-                         v->record->name, "Image", v->record->image_reference, "ImageID", v->record->image_id,
-                         "Command", command_text(v), "Created", (json_int_t)(v->record->created_ns / NS),
-                         "State", life_name(v->report.life), "Status", status, "Ports", list_ports(v),
-                         "Labels", lent(v->config, "labels"));
+        return json_pack("{s:s, s:[s], s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:I}",
+                         "Id", v->record->id, "Names", v->record->name, "Image", v->record->image_reference,
+                         "ImageID", v->record->image_id, "Command", command_text(v), "Created",
+                         (json_int_t)(v->record->created_ns / NS), "CreatedNs",
+                         (json_int_t)v->record->created_ns, "State", life_name(v->report.life), "Status",
+                         status, "ExitCode", v->report.exit_code < 0 ? 0 : v->report.exit_code, "Health",
+                         health_of(v), "Ports", list_ports(v), "Labels", lent(v->config, "labels"), "Mounts",
+                         lent(v->config, "mounts"), "Networks", lent(v->config, "network"), "SizeRw",
+                         (json_int_t)v->disk_bytes);
 }
 
 static int append(struct boxlet *b, const struct state_box *record, bool all, json_t *array,

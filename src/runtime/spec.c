@@ -422,6 +422,33 @@ void spec_done(struct spec *spec)
         *spec = (struct spec){0};
 }
 
+/* Names that begin with "boxlet." tell the agent what to do. */
+static int resolve_annotations(const struct boxlet_box_options *o, json_t *document, struct error *err)
+{
+        cleanup_json json_t *annotations = json_object();
+        if (annotations == NULL ||
+            (o->init && json_object_set_new(annotations, "boxlet.init", json_string("true")) < 0))
+                return out_of_memory(err);
+        for (const char *const *a = o->annotations; a != NULL && *a != NULL; a++) {
+                int r = words_check_utf8(*a, "annotation", err);
+                const char *equals = strchr(*a, '=');
+                if (r < 0)
+                        return r;
+                if (equals == NULL || equals == *a)
+                        return error_set(err, -EINVAL, "annotation '%s': not KEY=VALUE", *a);
+                if (strncmp(*a, "boxlet.", 7) == 0)
+                        return error_set(err, -EINVAL,
+                                         "annotation '%s': names that begin with 'boxlet.' are boxlet's own",
+                                         *a);
+                cleanup_free char *name = strndup(*a, (size_t)(equals - *a));
+                if (name == NULL || json_object_set_new(annotations, name, json_string(equals + 1)) < 0)
+                        return out_of_memory(err);
+        }
+        if (json_object_size(annotations) > 0 && json_object_set(document, "annotations", annotations) < 0)
+                return out_of_memory(err);
+        return 0;
+}
+
 static int make_document(const json_t *config, const struct boxlet_box_options *o, const char *hostname,
                          struct spec *spec, struct error *err)
 {
@@ -440,12 +467,7 @@ static int make_document(const json_t *config, const struct boxlet_box_options *
             json_pack("{s:s, s:O, s:{s:s, s:b}, s:s, s:O, s:o}", "ociVersion", "1.0.2", "process", process,
                       "root", "path", "rootfs", "readonly", o->read_only != 0, "hostname", hostname, "mounts",
                       mounts, "linux", profile_linux(o->support_docker != 0));
-        if (spec->document == NULL)
-                return out_of_memory(err);
-        if (o->init &&
-            json_object_set_new(spec->document, "annotations", json_pack("{s:s}", "boxlet.init", "true")) < 0)
-                return out_of_memory(err);
-        return 0;
+        return spec->document == NULL ? out_of_memory(err) : resolve_annotations(o, spec->document, err);
 }
 
 int spec_resolve(const json_t *image_config, const struct boxlet_box_options *o, const char *hostname,

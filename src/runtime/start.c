@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "runtime/control.h"
 #include "runtime/engine.h"
+#include "runtime/extras.h"
 #include "runtime/forward.h"
 #include "runtime/life.h"
 #include "runtime/process.h"
@@ -142,7 +143,8 @@ static int write_box_json(const struct start *s, struct error *err)
             json_object_set_new(json, "forwards",
                                 forward_box_json(&s->forwards, FIRST_VOLUME_FD + (int)s->volumes.count)) < 0)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
-        cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
+        bool whole = json != NULL && extras_hand_on(s->config, json) == 0;
+        cleanup_free char *text = whole ? json_print(json, &size) : NULL;
         if (text == NULL)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
         cleanup_fd int fd =

@@ -354,7 +354,13 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_number("init", o->init, 0);
         note_number("auto_remove", o->auto_remove, 0);
         note_number("pull", o->pull, BOXLET_PULL_MISSING);
+        note_list("annotation", o->annotations);
+        note_text("pid_file", o->pid_file);
         assert_int_equal(o->size, sizeof(*o));
+        if (fake.create_failure != NULL) {
+                (void)snprintf(error->text, sizeof(error->text), "%s", fake.create_failure);
+                return error->code = -EIO;
+        }
         *ret_box = calloc(1, sizeof(**ret_box));
         return 0;
 }

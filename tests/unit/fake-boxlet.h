@@ -22,11 +22,12 @@ struct fake {
         bool lives;            /* the process lives until it gets a signal it dies of */
         bool stubborn;         /* only SIGKILL is one */
         int exit_code;
-        const char *failure; /* the process fails with this error */
-        const char *state;   /* of every box */
-        const char *list;    /* JSON */
-        const char *inspect; /* JSON */
-        bool missing;        /* no box of any name */
+        const char *failure;        /* the process fails with this error */
+        const char *state;          /* of every box */
+        const char *list;           /* JSON */
+        const char *inspect;        /* JSON */
+        bool missing;               /* no box of any name */
+        const char *create_failure; /* no box can be made, with this error */
 };
 
 extern struct fake fake;

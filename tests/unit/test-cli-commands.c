@@ -122,8 +122,8 @@ static void misuse_has_one_line_and_a_hint(void **state)
              "boxlet: image prune: there is no terminal to ask on: use -f\nsee 'boxlet image prune "
              "--help'\n"},
             {"inspect -f {{range}} x", 2,
-             "boxlet: inspect: --format with '{{range}}' is not supported: use {{.Member.Member}} or {{json "
-             ".Member}}\nsee 'boxlet inspect --help'\n"},
+             "boxlet: inspect: --format with '{{range}}' is not supported: use {{.Member.Member}}, {{json "
+             ".Member}} or {{index .Member \"key\"}}\nsee 'boxlet inspect --help'\n"},
             {"help nosuch", 1, "boxlet: help: there is no command 'nosuch'\n"},
         };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

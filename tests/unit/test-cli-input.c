@@ -193,7 +193,9 @@ static void formats_find_members(void **state)
             {"{{.A.C}}", -ENOENT, "there is no '.A.C' in it"},
             {"{{.A.B.C}}", -ENOENT, "there is no '.A.B.C' in it"},
             {"{{if .A}}", -ENOTSUP,
-             "--format with '{{if .A}}' is not supported: use {{.Member.Member}} or {{json .Member}}"},
+             "--format with '{{if .A}}' is not supported: use {{.Member.Member}}, {{json .Member}} or "
+             "{{index "
+             ".Member \"key\"}}"},
             {"{{.A", -EINVAL, "invalid value '{{.A' for --format: '}}' is missing"},
             {"plain", -EINVAL,
              "invalid value 'plain' for --format: neither json nor a text with {{.Member}} in it"},

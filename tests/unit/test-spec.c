@@ -299,6 +299,28 @@ static void exec_says_only_what_was_asked(void **state)
         assert_int_equal(spec_exec_process(&o, &process, &err), -EINVAL);
 }
 
+static void annotations_go_into_the_document(void **state)
+{
+        (void)state;
+        static const char *const good[] = {"a.b=c=d", "e=", NULL}, *const none[] = {"lone", NULL},
+                                 *const ours[] = {"boxlet.init=true", NULL};
+        struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+        struct spec spec;
+        struct error err;
+        o.annotations = good;
+        o.init = 1;
+        assert_int_equal(resolve(full_image, &o, &spec, &err), 0);
+        char *text = member(&spec, "annotations", NULL);
+        assert_string_equal(text, "{\"boxlet.init\":\"true\",\"a.b\":\"c=d\",\"e\":\"\"}");
+        free(text);
+        spec_done(&spec);
+        o.annotations = none;
+        assert_int_equal(resolve(full_image, &o, &spec, &err), -EINVAL);
+        assert_string_equal(err.text, "annotation 'lone': not KEY=VALUE");
+        o.annotations = ours;
+        assert_int_equal(resolve(full_image, &o, &spec, &err), -EINVAL);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(default_profile_to_the_byte),
     cmocka_unit_test(entrypoint_and_command),
@@ -306,6 +328,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(environment),
     cmocka_unit_test(large_environment),
     cmocka_unit_test(the_rest_of_the_image),
+    cmocka_unit_test(annotations_go_into_the_document),
     cmocka_unit_test(hostile_images_are_refused),
     cmocka_unit_test(exec_says_only_what_was_asked),
 };

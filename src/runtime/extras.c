@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options that are the monitor's business alone: resolved once, at create, and handed on at every start. */
+#include "runtime/extras.h"
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "runtime/words.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int out_of_memory(struct error *err)
+{
+        return error_set(err, -ENOMEM, "create box: out of memory");
+}
+
+/* The monitor has another working directory than the caller. */
+static int resolve_pid_file(const struct boxlet_box_options *o, json_t *extras, struct error *err)
+{
+        if (o->pid_file == NULL)
+                return 0;
+        if (o->pid_file[0] == '\0')
+                return error_set(err, -EINVAL, "pid file: the path is empty");
+        int r = words_check_utf8(o->pid_file, "pid file", err);
+        if (r < 0)
+                return r;
+        cleanup_free char *here = o->pid_file[0] == '/' ? strdup("") : get_current_dir_name();
+        if (here == NULL)
+                return error_errno(err, -errno, "pid file '%s': find the working directory", o->pid_file);
+        cleanup_free char *path = here[0] == '\0' ? strdup(o->pid_file) : path_join(here, o->pid_file);
+        if (path == NULL || json_object_set_new(extras, "pid_file", json_string(path)) < 0)
+                return out_of_memory(err);
+        return 0;
+}
+
+int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, struct error *err)
+{
+        cleanup_json json_t *extras = json_object();
+        if (extras == NULL)
+                return out_of_memory(err);
+        int r = resolve_pid_file(o, extras, err);
+        if (r == 0)
+                *ret_extras = take_ptr(&extras);
+        return r;
+}
+
+int extras_hand_on(const json_t *config, json_t *box_json)
+{
+        static const char *const names[] = {"pid_file"};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                json_t *value = json_object_get(config, names[i]);
+                if (value != NULL && json_object_set(box_json, names[i], value) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# How boxes are seen: ls, inspect, port, and the files that name a box. One box runs, one does not.
+load lib
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+        box_home
+        printf 'tier=front\n# comment\nlone\n' >"$BOXLET_TMP/labels"
+        boxlet run -d --name seen --cidfile "$BOXLET_TMP/cid" --pidfile "$BOXLET_TMP/pid" --label-file "$BOXLET_TMP/labels" --label tier=back \
+                --annotation org.example.key=value -p 127.0.0.1:18080:80 -p 53/udp -v data:/srv busybox \
+                sh -c 'echo out; echo err >&2; trap "exit 0" TERM; while :; do sleep 0.2; done' >"$BOXLET_TMP/id"
+        FROM_HOST='two words' boxlet create --name unseen --env-host --network none busybox true >"$BOXLET_TMP/unseen"
+}
+teardown_file() { box_home_end; }
+
+@test "the files that name a box: its id, its monitor" {
+        [ "$(cat "$BOXLET_TMP/cid")" = "$(cat "$BOXLET_TMP/id")" ]
+        tr '\0' ' ' <"/proc/$(cat "$BOXLET_TMP/pid")/cmdline" | grep -q boxlet-monitor
+        [ "$(boxlet inspect -f '{{.State.Pid}}' seen)" = "$(cat "$BOXLET_TMP/pid")" ]
+        run -125 boxlet create --cidfile "$BOXLET_TMP/cid" --name twice busybox
+        [[ "$output" == *"for the id exists"* ]]
+        [ -z "$(boxlet ls -a -q -f name=twice)" ]
+        run -125 boxlet run --rm --network none --pidfile /nonexistent/pid busybox true
+        [[ "$output" == *"write the pid file '/nonexistent/pid': No such file or directory"* ]]
+}
+
+@test "labels from a file, annotations and the host's environment" {
+        [ "$(boxlet inspect -f '{{index .Config.Labels "tier"}}/{{index .Config.Labels "lone"}}/{{index .HostConfig.Annotations "org.example.key"}}' seen)" = back//value ]
+        boxlet inspect -f '{{json .Config.Env}}' unseen | jq -e 'index("FROM_HOST=two words")'
+}
+
+@test "ls: filters and templates" {
+        [ "$(boxlet ls -f label=tier=back --format '{{.Names}} {{.State}} {{.Label "tier"}} {{.Mounts}}')" = 'seen running back data' ]
+        [ "$(boxlet ls -a -f volume=data -q --no-trunc)" = "$(cat "$BOXLET_TMP/id")" ]
+        [ "$(boxlet ls -f status=created --format '{{.Names}}')" = unseen ]
+        [ "$(boxlet ls -a -f since=seen --format '{{.Names}}')" = unseen ]
+        [ "$(boxlet ls -a -f ancestor=busybox -f before=unseen --format '{{.Names}}')" = seen ]
+        [ "$(boxlet ls -l --format 'table {{.Names}}\t{{.Networks}}')" = "$(printf 'NAMES    NETWORKS\nunseen   none')" ]
+        boxlet ls -s | grep -Eq ' seen +[0-9.]+[kM]B$'
+}
+
+@test "port shows where a port is published" {
+        [ "$(boxlet port seen 80)" = 127.0.0.1:18080 ]
+        boxlet port seen | grep -qx '80/tcp -> 127.0.0.1:18080'
+        boxlet port seen | grep -Eqx '53/udp -> 0.0.0.0:[0-9]+'
+        run -1 boxlet port seen 81
+        [[ "$output" == *"port 81/tcp of box 'seen' is not published" ]]
+}
+
+@test "rm by a filter; the pid file goes with the monitor" {
+        boxlet stop seen
+        [ ! -e "$BOXLET_TMP/pid" ]
+        [ "$(boxlet rm --filter status=exited)" = "$(cat "$BOXLET_TMP/id")" ]
+        [ "$(boxlet rm --all)" = "$(cat "$BOXLET_TMP/unseen")" ]
+        [ -z "$(boxlet ls -a -q)" ]
+}
