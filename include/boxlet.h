@@ -224,14 +224,16 @@ struct boxlet_box_options {
         int debug_console; /* 1: console.log has all that the guest's kernel says, from its first line on;
                               each byte slows the start down */
         const char *const *annotations; /* "key=value", for the OCI runtime-spec document */
-        const char *pid_file; /* file that has the pid of the box's monitor while it runs; NULL: none */
+        const char *pid_file;    /* file that has the pid of the box's monitor while it runs; NULL: none */
+        uint64_t log_file_bytes; /* a file of the log is followed by another past this; 0: 8 MiB */
+        uint32_t log_files;      /* so many of them are kept; 0: 2 */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                          \
         {                                                                                                \
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL            \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0      \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */
@@ -286,18 +288,19 @@ BOXLET_API int boxlet_box_kill(struct boxlet_box *box, int signal, struct boxlet
  * only. */
 BOXLET_API int boxlet_box_remove(struct boxlet_box *box, int force, struct boxlet_error *error);
 
-/* Reads the box's log from `since` (nanoseconds since 1970, 0: all), the last `tail` lines of that (below 0:
- * all), and calls fn for each chunk; with follow it goes on until the box ended or fn returns other than 0.
- */
+/* Reads the box's log from `since` to `until` (nanoseconds since 1970, 0: all), the last `tail` lines of that
+ * (below 0: all), and calls fn for each chunk; with follow it goes on until the box ended, `until` has passed
+ * or fn returns other than 0. Lines that the log's limit has dropped are gone. */
 struct boxlet_log_options {
         size_t size;
         int64_t since_ns;
         int64_t tail;
         int follow;
+        int64_t until_ns;
 };
-#define BOXLET_LOG_OPTIONS_INIT                             \
-        {                                                   \
-                sizeof(struct boxlet_log_options), 0, -1, 0 \
+#define BOXLET_LOG_OPTIONS_INIT                                \
+        {                                                      \
+                sizeof(struct boxlet_log_options), 0, -1, 0, 0 \
         }
 /* stream: 1 stdout, 2 stderr. */
 typedef int (*boxlet_log_fn)(int stream, int64_t time_ns, const void *bytes, size_t size, void *data);

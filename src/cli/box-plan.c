@@ -49,6 +49,10 @@ const struct cli_option box_plan_options[] = {
     {'l', "label", OPTION_LIST, AT(labels), "KEY[=VALUE]", "Put a label on the box"},
     {0, "label-file", OPTION_LIST, AT(label_files), "FILE", "Read labels from a file, a line for each", NULL,
      OPERAND_FILE},
+    {0, "log-driver", OPTION_CHOICE, AT(log_driver), "DRIVER", "Where its output is kept: there is one",
+     "json-file", OPERAND_CHOICE},
+    {0, "log-opt", OPTION_LIST, AT(log_opts), "KEY=VALUE",
+     "max-size=SIZE of a file of the log, 8m by default; max-file=NUMBER of them, 2 by default"},
     {'m', "memory", OPTION_SIZE, AT(memory), "SIZE", "Memory of the machine; 512m by default"},
     {0, "mount", OPTION_LIST, AT(mounts), "type=TYPE,target=PATH[,KEY=VALUE]",
      "Mount a volume, a folder of the host (bind) or memory (tmpfs), as docker's --mount"},
@@ -128,8 +132,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "kernel-memory", NULL},
     {0, "link", NULL},
     {0, "link-local-ip", NULL},
-    {0, "log-driver", "see 'boxlet logs'"},
-    {0, "log-opt", "see 'boxlet logs'"},
     {0, "mac-address", NULL},
     {0, "memory-reservation", "use --memory"},
     {0, "memory-swap", "use --memory"},
@@ -163,6 +165,31 @@ void box_plan_defaults(void *data)
         plan->pull = "missing";
 }
 
+static int check_log(struct box_plan *plan, struct error *err)
+{
+        for (size_t i = 0; i < plan->log_opts.count; i++) {
+                const char *text = plan->log_opts.items[i];
+                if (strncmp(text, "max-size=", 9) == 0) {
+                        if (value_size(text + 9, &plan->log_size) < 0 || plan->log_size == 0)
+                                return error_set(err, -EINVAL,
+                                                 "invalid value '%s' for --log-opt: not a size; a log always "
+                                                 "has a limit",
+                                                 text);
+                } else if (strncmp(text, "max-file=", 9) == 0) {
+                        if (value_count(text + 9, &plan->log_files) < 0 || plan->log_files < 1 ||
+                            plan->log_files > 100)
+                                return error_set(err, -EINVAL,
+                                                 "invalid value '%s' for --log-opt: there are 1 to 100 files",
+                                                 text);
+                } else {
+                        return error_set(err, -ENOTSUP,
+                                         "--log-opt %s is not supported: there are max-size and max-file",
+                                         text);
+                }
+        }
+        return 0;
+}
+
 int box_plan_check(void *data, struct error *err)
 {
         struct box_plan *plan = data;
@@ -185,7 +212,9 @@ int box_plan_check(void *data, struct error *err)
                 return error_set(err, -EINVAL, "the value of --kernel is not UTF-8 text");
         if (plan->pid_file != NULL && !text_is_utf8(plan->pid_file))
                 return error_set(err, -EINVAL, "the value of --pidfile is not UTF-8 text");
-        int r = plan->env_host ? env_add_host(&plan->environment, err) : 0;
+        int r = check_log(plan, err);
+        if (r == 0 && plan->env_host)
+                r = env_add_host(&plan->environment, err);
         if (r == 0)
                 r = env_fill(&plan->environment, &plan->env_files, &plan->env, err);
         plan->label_set.labels = true;
@@ -233,6 +262,8 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.labels = (const char *const *)plan->label_set.strings;
         options.annotations = plan->annotations.items;
         options.pid_file = plan->pid_file;
+        options.log_file_bytes = plan->log_size;
+        options.log_files = (uint32_t)plan->log_files;
         options.stop_signal = plan->stop_signal;
         options.stop_timeout_ms = plan->stop_timeout_ms;
         options.terminal = plan->terminal;

@@ -12,9 +12,11 @@ struct box_plan {
         const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket;
         const char *id_file, *pid_file;
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
-            mounts, label_files, annotations;
+            mounts, label_files, annotations, log_opts;
         int64_t cpus, stop_timeout_ms;
-        uint64_t memory, disk;
+        uint64_t memory, disk, log_size;
+        int64_t log_files;
+        const char *log_driver;
         bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console,
             env_host;
         struct env environment, label_set; /* made by box_plan_check() */

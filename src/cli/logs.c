@@ -16,7 +16,7 @@
 struct logs_plan {
         struct text_list operands;
         bool follow, times;
-        int64_t tail, since_ns;
+        int64_t tail, since_ns, until_ns;
 };
 
 #define AT(member) offsetof(struct logs_plan, member)
@@ -27,12 +27,12 @@ static const struct cli_option options[] = {
      "Begin at this time: RFC 3339, unix time, or how long ago (10m)"},
     {'n', "tail", OPTION_TAIL, AT(tail), "LINES", "Begin this many lines before the end; all by default"},
     {'t', "timestamps", OPTION_FLAG, AT(times), NULL, "Begin each line with its time"},
+    {0, "until", OPTION_TIME, AT(until_ns), "TIME", "End at this time"},
     {0},
 };
 
 static const struct refused_option refused[] = {
     {0, "details", NULL},
-    {0, "until", NULL},
     {0},
 };
 
@@ -82,6 +82,7 @@ static int carry_out(struct cli *cli, void *data)
         if (code != 0)
                 return code;
         log.since_ns = plan->since_ns;
+        log.until_ns = plan->until_ns;
         log.tail = plan->tail;
         log.follow = plan->follow;
         int r = boxlet_box_get(cli->boxlet, plan->operands.items[0], &box, &error);

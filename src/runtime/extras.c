@@ -10,6 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOG_FILE_BYTES     (8ULL << 20)
+#define LOG_FILE_BYTES_MIN (4ULL << 10)
+#define LOG_FILE_BYTES_MAX (1ULL << 40)
+#define LOG_FILES          2
+#define LOG_FILES_MAX      100 /* the readers and the monitor know no more */
+
 static int out_of_memory(struct error *err)
 {
         return error_set(err, -ENOMEM, "create box: out of memory");
@@ -34,6 +40,21 @@ static int resolve_pid_file(const struct boxlet_box_options *o, json_t *extras, 
         return 0;
 }
 
+static int resolve_log(const struct boxlet_box_options *o, json_t *extras, struct error *err)
+{
+        uint64_t bytes = o->log_file_bytes != 0 ? o->log_file_bytes : LOG_FILE_BYTES;
+        uint32_t files = o->log_files != 0 ? o->log_files : LOG_FILES;
+        if (bytes < LOG_FILE_BYTES_MIN || bytes > LOG_FILE_BYTES_MAX)
+                return error_set(err, -EINVAL, "log: a file of it has 4 KiB to 1 TiB");
+        if (files > LOG_FILES_MAX)
+                return error_set(err, -EINVAL, "log: %u files: at most %d", files, LOG_FILES_MAX);
+        if (json_object_set_new(extras, "log",
+                                json_pack("{s:I, s:I}", "maximum_bytes", (json_int_t)(bytes * files), "files",
+                                          (json_int_t)files)) < 0)
+                return out_of_memory(err);
+        return 0;
+}
+
 int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, struct error *err)
 {
         cleanup_json json_t *extras = json_object();
@@ -41,13 +62,15 @@ int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, stru
                 return out_of_memory(err);
         int r = resolve_pid_file(o, extras, err);
         if (r == 0)
+                r = resolve_log(o, extras, err);
+        if (r == 0)
                 *ret_extras = take_ptr(&extras);
         return r;
 }
 
 int extras_hand_on(const json_t *config, json_t *box_json)
 {
-        static const char *const names[] = {"pid_file"};
+        static const char *const names[] = {"pid_file", "log"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                 json_t *value = json_object_get(config, names[i]);
                 if (value != NULL && json_object_set(box_json, names[i], value) < 0)

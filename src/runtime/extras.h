@@ -3,8 +3,8 @@
 #define RUNTIME_EXTRAS_H
 
 /*
- * What a box's monitor does beside running it: its pid file. From the options into members of the box's
- * configuration, and from there into box.json (docs/protocol.md, section 6) under the same names.
+ * What a box's monitor does beside running it: its pid file, its log. From the options into members of the
+ * box's configuration, and from there into box.json (docs/protocol.md, section 6) under the same names.
  */
 #include "base/error.h"
 #include "base/json.h"

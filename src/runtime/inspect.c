@@ -173,11 +173,22 @@ static json_t *config_part(const struct view *v)
                          lent(command, "args"));
 }
 
+/* Boxes made by an older version do not say, and have the default. */
+static json_t *log_json(const struct view *v)
+{
+        const json_t *log = json_object_get(v->config, "log");
+        int64_t files = log != NULL ? integer(log, "files") : 2;
+        int64_t bytes = log != NULL ? integer(log, "maximum_bytes") : 16 << 20;
+        return json_pack("{s:s, s:{s:o, s:o}}", "Type", "json-file", "Config", "max-size",
+                         json_sprintf("%lld", (long long)(files > 0 ? bytes / files : bytes)), "max-file",
+                         json_sprintf("%lld", (long long)files));
+}
+
 static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
         const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o}",
+        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o}",
                          "NetworkMode", lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS),
                          "Memory", (json_int_t)integer(c, "memory_bytes"), "PortBindings",
                          port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
@@ -186,7 +197,8 @@ static json_t *host_part(const struct view *v)
                          lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
                          lent(c, "stop_timeout_ms"), "Privileged",
                          json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
-                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "Annotations",
+                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "LogConfig",
+                         log_json(v), "Annotations",
                          annotations == NULL ? json_object() : json_incref((json_t *)annotations));
 }
 

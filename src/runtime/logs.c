@@ -4,9 +4,10 @@
  * the box's folder tells of new lines, of rotation and of the final state.json; a pidfd tells that the
  * monitor was killed. Nothing is polled by time.
  *
- * Rotation: the file that is open is read to its end before `log` is looked at again; if that is another file
- * by then, it is read next. Two rotations between two looks lose what the second dropped, as a reader that
- * came later would.
+ * Rotation: all files are opened before the first is read, so that renaming does not matter, and dropping
+ * only from then on. A rotation while they are opened shows as one file met twice: then it is begun again.
+ * While following, `log` being another file than the one that is open means a rotation: what was written
+ * since, perhaps over several of them, is found by the place of our file among all.
  */
 #include "runtime/runtime.h"
 
@@ -22,17 +23,21 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#define FILES_MAX      32
+#define FILES_MAX      100 /* as in box.json */
+#define OPEN_TRIES     100
+#define NS_OF_MS       1000000
 #define LINE_MAX_BYTES (1U << 20)
 #define CHUNK          (64U << 10)
 
 struct reader {
         int box_fd, fd;
         struct buffer input;
-        bool skip_line; /* one that is too long is dropped up to its newline */
-        int64_t since_ns;
-        int64_t to_skip; /* lines before the tail */
+        bool skip_line;             /* one that is too long is dropped up to its newline */
+        int64_t since_ns, until_ns; /* until_ns 0: no end */
+        int64_t to_skip;            /* lines before the tail */
+        int64_t left;               /* lines still to be given; below 0: any number */
         bool count_only;
         int64_t count;
         boxlet_log_fn fn;
@@ -46,13 +51,14 @@ static int take_line(struct reader *r, const char *text, size_t size)
         int code = logline_parse(text, size, &line);
         if (code < 0)
                 return code == -EBADMSG ? 0 : code;
-        if (line.time_ns >= r->since_ns) {
-                if (r->count_only)
-                        r->count++;
-                else if (r->to_skip > 0)
-                        r->to_skip--;
-                else
-                        r->answer = r->fn(line.stream, line.time_ns, line.bytes, line.size, r->data);
+        bool wanted = line.time_ns >= r->since_ns && (r->until_ns == 0 || line.time_ns <= r->until_ns);
+        if (wanted && r->count_only) {
+                r->count++;
+        } else if (wanted && r->to_skip > 0) {
+                r->to_skip--;
+        } else if (wanted && r->left != 0) {
+                r->left -= r->left > 0;
+                r->answer = r->fn(line.stream, line.time_ns, line.bytes, line.size, r->data);
         }
         free(line.bytes);
         return 0;
@@ -105,38 +111,86 @@ static void forget_part(struct reader *r)
         r->skip_line = false;
 }
 
-static int read_file(struct reader *r, const char *name)
+/* All files of the log, newest first. */
+struct files {
+        int fds[FILES_MAX];
+        ino_t inodes[FILES_MAX];
+        size_t count;
+};
+
+static void files_done(struct files *f)
 {
+        for (size_t i = 0; i < f->count; i++)
+                close_fd(&f->fds[i]);
+        f->count = 0;
+}
+
+#define cleanup_files __attribute__((cleanup(files_done)))
+
+/* Where the file stands; count when it does not. */
+static size_t files_find(const struct files *f, ino_t inode)
+{
+        size_t i = 0;
+        while (i < f->count && f->inodes[i] != inode)
+                i++;
+        return i;
+}
+
+/* 1 when a rotation came between. */
+static int files_try(int box_fd, struct files *f)
+{
+        for (int i = 0; i < FILES_MAX; i++) {
+                char name[16] = "log";
+                struct stat st;
+                if (i > 0)
+                        (void)snprintf(name, sizeof(name), "log.%d", i);
+                cleanup_fd int fd = openat(box_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0 && errno == ENOENT)
+                        continue; /* in the middle of a rotation any may be missing */
+                if (fd < 0 || fstat(fd, &st) < 0)
+                        return -errno;
+                if (files_find(f, st.st_ino) < f->count)
+                        return 1;
+                f->inodes[f->count] = st.st_ino;
+                f->fds[f->count++] = take_fd(&fd);
+        }
+        return 0;
+}
+
+static int files_open(int box_fd, struct files *f)
+{
+        int code = 1;
+        for (int i = 0; i < OPEN_TRIES && code == 1; i++) {
+                files_done(f);
+                code = files_try(box_fd, f);
+        }
+        return code == 1 ? -EBUSY : code;
+}
+
+static int read_from_start(struct reader *r, int fd)
+{
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return -errno;
         close_fd(&r->fd);
+        r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         forget_part(r);
-        r->fd = openat(r->box_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (r->fd < 0)
-                return errno == ENOENT ? 0 : -errno;
-        return read_on(r);
+        return r->fd < 0 ? -errno : read_on(r);
 }
 
-/* Oldest first; `log` stays open. */
-static int read_all(struct reader *r)
+/* The `count` newest, oldest of them first; the newest stays open. */
+static int read_files(struct reader *r, const struct files *f, size_t count)
 {
-        char name[16];
-        struct stat st;
-        int last = 0, code = 0;
-        for (int i = 1; i <= FILES_MAX; i++) {
-                (void)snprintf(name, sizeof(name), "log.%d", i);
-                if (fstatat(r->box_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                        last = i;
-        }
-        for (int i = last; code == 0 && r->answer == 0 && i > 0; i--) {
-                (void)snprintf(name, sizeof(name), "log.%d", i);
-                code = read_file(r, name);
-        }
-        return code == 0 && r->answer == 0 ? read_file(r, "log") : code;
+        int code = 0;
+        while (code == 0 && r->answer == 0 && count > 0)
+                code = read_from_start(r, f->fds[--count]);
+        return code;
 }
 
-/* Reads what is new, across a rotation. */
+/* Reads what is new, across any number of rotations. */
 static int read_new(struct reader *r)
 {
-        struct stat ours, named;
+        struct stat ours = {0}, named;
+        cleanup_files struct files files = {.count = 0};
         int code = r->fd < 0 ? 0 : read_on(r);
         if (code < 0 || r->answer != 0)
                 return code;
@@ -146,7 +200,10 @@ static int read_new(struct reader *r)
             ours.st_dev == named.st_dev)
                 return 0;
         code = r->fd < 0 ? 0 : read_on(r); /* written between our last look and the rename */
-        return code == 0 && r->answer == 0 ? read_file(r, "log") : code;
+        if (code == 0 && r->answer == 0)
+                code = files_open(r->box_fd, &files);
+        /* if ours is not among them, all that is there came after it */
+        return code == 0 && r->answer == 0 ? read_files(r, &files, files_find(&files, ours.st_ino)) : code;
 }
 
 static bool lives(int box_fd)
@@ -156,13 +213,25 @@ static bool lives(int box_fd)
         return report.life == LIFE_RUNNING;
 }
 
-static int wait_for_news(int notify_fd, int pidfd)
+/* Milliseconds until the reader's end, for poll(). */
+static int time_left(const struct reader *r)
+{
+        struct timespec now;
+        if (r->until_ns == 0)
+                return -1;
+        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+        int64_t left = r->until_ns - ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+        int64_t most = 60LL * 60 * 1000; /* then it is looked again: the clock may be set */
+        return left <= 0 ? 0 : (int)(left / NS_OF_MS < most ? left / NS_OF_MS + 1 : most);
+}
+
+static int wait_for_news(int notify_fd, int pidfd, int timeout_ms)
 {
         char events[4096];
         struct pollfd fds[2] = {{.fd = notify_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
         int n;
         do {
-                n = poll(fds, 2, -1); /* a descriptor below 0 is ignored */
+                n = poll(fds, 2, timeout_ms); /* a descriptor below 0 is ignored */
         } while (n < 0 && errno == EINTR);
         if (n < 0)
                 return -errno;
@@ -185,11 +254,12 @@ static int follow(struct reader *r)
                 if (pidfd < 0)
                         (void)control_monitor_pidfd(
                             r->box_fd, &pidfd); /* it may just be starting: state.json wakes us */
-                bool goes_on = lives(r->box_fd);
+                int left = time_left(r);
+                bool goes_on = left != 0 && lives(r->box_fd);
                 code = read_new(r); /* after the question: what was written before the end is read */
                 if (!goes_on || code < 0 || r->answer != 0)
                         break;
-                code = wait_for_news(notify_fd, pidfd);
+                code = wait_for_news(notify_fd, pidfd, left);
         }
         return code;
 }
@@ -197,18 +267,23 @@ static int follow(struct reader *r)
 static int logs(struct boxlet_box *box, const struct boxlet_log_options *o, struct reader *r,
                 struct error *err)
 {
+        cleanup_files struct files files = {.count = 0};
         int code = box_open_folder(box->boxlet, box->id, &r->box_fd, err);
         if (code < 0)
                 return code;
         r->since_ns = o->since_ns;
-        if (o->tail >= 0) {
+        r->until_ns = o->until_ns;
+        r->left = o->tail >= 0 && !o->follow ? o->tail : -1; /* lines may come between counting and reading */
+        code = files_open(r->box_fd, &files);
+        if (code == 0 && o->tail >= 0) {
                 r->count_only = true;
-                code = read_all(r);
+                code = read_files(r, &files, files.count);
                 r->count_only = false;
                 r->to_skip = r->count > o->tail ? r->count - o->tail : 0;
         }
         if (code == 0)
-                code = read_all(r);
+                code = read_files(r, &files, files.count);
+        files_done(&files);
         if (code == 0 && r->answer == 0 && o->follow)
                 code = follow(r);
         return code < 0 ? error_errno(err, code, "read the log of box '%s'", box->name) : 0;

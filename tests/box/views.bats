@@ -48,6 +48,29 @@ teardown_file() { box_home_end; }
         [[ "$output" == *"port 81/tcp of box 'seen' is not published" ]]
 }
 
+@test "logs: each stream to its own, until a moment" {
+        logged() { [ "$(boxlet logs seen 2>&1 | wc -l)" -eq 2 ]; }
+        eventually 20 logged
+        [ "$(boxlet logs seen 2>/dev/null)" = out ]
+        [ "$(boxlet logs seen 2>&1 >/dev/null)" = err ]
+        [ "$(boxlet logs --until 2100-01-01 seen 2>/dev/null)" = out ]
+        [ -z "$(boxlet logs --until 1h seen 2>&1)" ]
+        [ "$(timeout 30 "$BOXLET" logs -f --until "$(($(date +%s) + 1))" seen 2>/dev/null)" = out ]
+}
+
+@test "a log without end is bounded, and its end is there" {
+        boxlet run --rm --name noisy --network none --log-opt max-size=16k --log-opt max-file=3 busybox \
+                sh -c 'seq 1 20000; echo end; sleep 1000' >/dev/null 2>&1 &
+        noisy_end() { [ "$(boxlet logs -n 1 noisy 2>/dev/null)" = end ]; }
+        eventually 40 noisy_end
+        [ "$(boxlet inspect -f '{{index .HostConfig.LogConfig.Config "max-size"}} {{index .HostConfig.LogConfig.Config "max-file"}}' noisy)" = '16384 3' ]
+        folder=$(dirname "$(boxlet inspect -f '{{.LogPath}}' noisy)")
+        [ "$(cat "$folder"/log* | wc -c)" -le 49152 ]
+        boxlet logs noisy | tail -n 100 | head -n 99 | diff - <(seq 19902 20000)
+        boxlet rm -f noisy
+        wait
+}
+
 @test "rm by a filter; the pid file goes with the monitor" {
         boxlet stop seen
         [ ! -e "$BOXLET_TMP/pid" ]

@@ -356,6 +356,8 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_number("pull", o->pull, BOXLET_PULL_MISSING);
         note_list("annotation", o->annotations);
         note_text("pid_file", o->pid_file);
+        note_number("log_file_bytes", (int64_t)o->log_file_bytes, 0);
+        note_number("log_files", o->log_files, 0);
         assert_int_equal(o->size, sizeof(*o));
         if (fake.create_failure != NULL) {
                 (void)snprintf(error->text, sizeof(error->text), "%s", fake.create_failure);
@@ -459,6 +461,7 @@ int boxlet_box_logs(struct boxlet_box *box, const struct boxlet_log_options *opt
 {
         note("logs %s since=%lld tail=%lld follow=%d", box->name, (long long)options->since_ns,
              (long long)options->tail, options->follow);
+        note_number("until", options->until_ns, 0);
         if (fn(1, 1000000000, "one\ntwo", 7, data) != 0 || fn(1, 2000000000, " more\n", 6, data) != 0 ||
             fn(2, 3000000000, "bad\n", 4, data) != 0)
                 return 0;

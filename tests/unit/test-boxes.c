@@ -422,6 +422,35 @@ static void write_log(struct world *w, const char *id, const char *name, int fir
         write_file(w->fd, path, text, 0600);
 }
 
+/* log.1 becomes log.2, log becomes log.1, and log is a new file. */
+static void rotate_log(struct world *w, const char *id, int first, int last)
+{
+        char from[160], to[160];
+        for (int i = 1; i >= 0; i--) {
+                (void)snprintf(from, sizeof(from), i == 0 ? "home/boxes/%s/log" : "home/boxes/%s/log.%d", id,
+                               i);
+                (void)snprintf(to, sizeof(to), "home/boxes/%s/log.%d", id, i + 1);
+                (void)renameat(w->fd, from, w->fd, to); /* it may not be there yet */
+        }
+        write_log(w, id, "log", first, last);
+}
+
+struct rotating {
+        struct lines lines;
+        struct world *w;
+        const char *id;
+        unsigned rotations;
+};
+
+/* While the first line is printed, the log goes on: the reader is slow. */
+static int on_line_rotate(int stream, int64_t time_ns, const void *bytes, size_t size, void *data)
+{
+        struct rotating *r = data;
+        for (; r->lines.count == 0 && r->rotations > 0; r->rotations--)
+                rotate_log(r->w, r->id, 40 - 10 * (int)r->rotations + 1, 50 - 10 * (int)r->rotations);
+        return on_line(stream, time_ns, bytes, size, &r->lines);
+}
+
 static struct lines read_log(struct boxlet_box *box, int64_t since_ns, int64_t tail)
 {
         struct boxlet_log_options o = BOXLET_LOG_OPTIONS_INIT;
@@ -453,6 +482,47 @@ static void logs_across_rotated_files(void **state)
         assert_int_equal(read_log(box, 0, 100).count, 30);
         assert_int_equal(read_log(box, 25LL * 1000000000, -1).count, 6);
         assert_int_equal(read_log(box, 25LL * 1000000000, 2).count, 2);
+        struct boxlet_log_options until = BOXLET_LOG_OPTIONS_INIT;
+        lines = (struct lines){0};
+        until.since_ns = 5LL * 1000000000;
+        until.until_ns = 25LL * 1000000000;
+        until.tail = 3;
+        assert_int_equal(boxlet_box_logs(box, &until, on_line, &lines, &w.error), 0);
+        assert_int_equal(lines.count, 3);
+        assert_string_equal(lines.last, "line 25\n");
+        until.follow = 1; /* over already: it does not wait for the box */
+        lines = (struct lines){0};
+        assert_int_equal(boxlet_box_logs(box, &until, on_line, &lines, &w.error), 0);
+        assert_int_equal(lines.count, 3);
+        boxlet_box_free(box);
+        end_world(&w);
+}
+
+static void rotation_while_reading_loses_nothing(void **state)
+{
+        (void)state;
+        struct world w;
+        make_world(&w, lasting_monitor);
+        struct boxlet_box_options o = tiny("one");
+        struct boxlet_log_options follow = BOXLET_LOG_OPTIONS_INIT;
+        struct boxlet_box *box = create(&w, &o);
+        const char *id = boxlet_box_id(box);
+        char oldest[160];
+        write_log(&w, id, "log.1", 1, 10);
+        write_log(&w, id, "log", 11, 20);
+        struct rotating r = {.w = &w, .id = id, .rotations = 1};
+        assert_int_equal(boxlet_box_logs(box, &follow, on_line_rotate, &r, &w.error), 0);
+        assert_int_equal(r.lines.count, 20); /* what was there when it began */
+        assert_string_equal(r.lines.last, "line 20\n");
+        (void)snprintf(oldest, sizeof(oldest), "home/boxes/%s/log.2", id);
+        assert_int_equal(unlinkat(w.fd, oldest, 0), 0);
+        write_log(&w, id, "log.1", 1, 10);
+        write_log(&w, id, "log", 11, 20);
+        follow.follow = 1;
+        r = (struct rotating){.w = &w, .id = id, .rotations = 2};
+        assert_int_equal(boxlet_box_logs(box, &follow, on_line_rotate, &r, &w.error), 0);
+        assert_int_equal(r.lines.count, 40); /* a box that does not run is read to its end */
+        assert_string_equal(r.lines.last, "line 40\n");
         boxlet_box_free(box);
         end_world(&w);
 }
@@ -506,6 +576,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(what_a_killed_process_left_is_collected),
     cmocka_unit_test(of_many_creators_of_one_name_one_wins),
     cmocka_unit_test(logs_across_rotated_files),
+    cmocka_unit_test(rotation_while_reading_loses_nothing),
     cmocka_unit_test(following_sees_all_and_ends_with_the_box),
 };
 UNIT_TEST_MAIN(cases)

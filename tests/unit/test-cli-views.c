@@ -298,16 +298,33 @@ static void the_id_goes_into_a_new_file_only(void **state)
         assert_string_equal(fake.calls, "");
 }
 
+static void logs_have_a_limit_and_an_end(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(
+            fake_run("create --log-driver json-file --log-opt max-size=10m --log-opt max-file=3 image"), 0);
+        assert_string_equal(fake.calls, "create image=image\n log_file_bytes=10485760\n log_files=3\n");
+        fake_reset();
+        assert_int_equal(fake_run("create --log-opt max-size=-1 image"), 125);
+        assert_int_equal(fake_run("create --log-opt max-size=0 image"), 125);
+        assert_non_null(strstr(fake_stderr, "not a size; a log always has a limit"));
+        assert_int_equal(fake_run("create --log-opt max-file=0 image"), 125);
+        assert_int_equal(fake_run("create --log-opt max-file=101 image"), 125);
+        assert_int_equal(fake_run("create --log-opt compress=true image"), 125);
+        assert_non_null(strstr(fake_stderr, "--log-opt compress=true is not supported"));
+        assert_int_equal(fake_run("create --log-driver syslog image"), 125);
+        assert_string_equal(fake.calls, "");
+        assert_int_equal(fake_run("logs --until 100 box"), 0);
+        assert_string_equal(fake.calls, "logs box since=0 tail=-1 follow=0\n until=100000000000\n");
+}
+
 static const struct CMUnitTest cases[] = {
-    cmocka_unit_test(filters_have_dockers_meaning),
-    cmocka_unit_test(bad_filters_are_refused),
-    cmocka_unit_test(templates_print_rows),
-    cmocka_unit_test(members_are_found_by_index),
-    cmocka_unit_test(rm_takes_a_filter_or_all),
-    cmocka_unit_test(ports_are_shown_as_docker_does),
-    cmocka_unit_test(labels_come_from_files_too),
-    cmocka_unit_test(the_hosts_environment_is_under_the_rest),
-    cmocka_unit_test(the_id_goes_into_a_new_file_only),
+    cmocka_unit_test(filters_have_dockers_meaning), cmocka_unit_test(bad_filters_are_refused),
+    cmocka_unit_test(templates_print_rows),         cmocka_unit_test(members_are_found_by_index),
+    cmocka_unit_test(rm_takes_a_filter_or_all),     cmocka_unit_test(ports_are_shown_as_docker_does),
+    cmocka_unit_test(labels_come_from_files_too),   cmocka_unit_test(the_hosts_environment_is_under_the_rest),
+    cmocka_unit_test(logs_have_a_limit_and_an_end), cmocka_unit_test(the_id_goes_into_a_new_file_only),
 };
 
 UNIT_TEST_MAIN(cases)

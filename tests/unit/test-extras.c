@@ -32,13 +32,29 @@ static void pid_files_are_absolute(void **state)
         struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
         (void)state;
         assert_int_equal(chdir("/usr"), 0);
-        expect(&o, "{}");
+        expect(&o, "{\"log\":{\"maximum_bytes\":16777216,\"files\":2}}");
         o.pid_file = "/run/x.pid";
-        expect(&o, "{\"pid_file\":\"/run/x.pid\"}");
+        expect(&o, "{\"pid_file\":\"/run/x.pid\",\"log\":{\"maximum_bytes\":16777216,\"files\":2}}");
         o.pid_file = "x.pid";
-        expect(&o, "{\"pid_file\":\"/usr/x.pid\"}");
+        expect(&o, "{\"pid_file\":\"/usr/x.pid\",\"log\":{\"maximum_bytes\":16777216,\"files\":2}}");
         o.pid_file = "";
         expect(&o, "pid file: the path is empty");
+}
+
+static void logs_are_bounded(void **state)
+{
+        struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+        (void)state;
+        o.log_file_bytes = 4096;
+        o.log_files = 100;
+        expect(&o, "{\"log\":{\"maximum_bytes\":409600,\"files\":100}}");
+        o.log_files = 101;
+        expect(&o, "log: 101 files: at most 100");
+        o.log_files = 1;
+        o.log_file_bytes = 4095;
+        expect(&o, "log: a file of it has 4 KiB to 1 TiB");
+        o.log_file_bytes = UINT64_MAX;
+        expect(&o, "log: a file of it has 4 KiB to 1 TiB");
 }
 
 static void members_are_handed_on(void **state)
@@ -53,6 +69,7 @@ static void members_are_handed_on(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(pid_files_are_absolute),
+    cmocka_unit_test(logs_are_bounded),
     cmocka_unit_test(members_are_handed_on),
 };
 
