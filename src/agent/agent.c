@@ -15,6 +15,7 @@
 #include "agent/boot.h"
 #include "agent/cgroup.h"
 #include "agent/control.h"
+#include "agent/freeze.h"
 #include "agent/job.h"
 #include "agent/leaf.h"
 #include "agent/rootfs.h"
@@ -85,6 +86,7 @@ static void finish(struct agent *agent)
         close_fd(&agent->stop_events_fd);
         source_free(agent->stop_timer);
         agent->stop_timer = NULL;
+        freeze_free(agent->freeze);
         if (agent->setup->owns_machine && agent->has_disk)
                 rootfs_unmount(agent->setup->run_folder);
         control_halted(agent);
@@ -138,6 +140,7 @@ void agent_stop(struct agent *agent, bool tell_halted)
         agent->stopping = true;
         boot_end(agent); /* it has files open on the disk */
         agent->tell_halted = tell_halted;
+        freeze_release(agent->freeze); /* who waits for it cannot be killed */
         if (agent->box_fd < 0) {
                 finish(agent);
                 return;
@@ -178,6 +181,7 @@ static int begin(struct agent *agent, struct error *err)
 static void done(struct agent *agent)
 {
         boot_end(agent);
+        freeze_free(agent->freeze);
         job_free_all(agent);
         leaf_free_all(agent);
         channel_free(agent->control);

@@ -17,9 +17,12 @@ struct agent_setup {
         bool owns_machine;         /* clock, entropy, network and disks are ours to set up */
         const char *run_folder;    /* "/run/box": root/, files/, disk/, lower/ */
         const char *cgroup_folder; /* where cgroup v2 is mounted */
+        /* Freezes or thaws the file system of RUN/disk; NULL: the real one. */
+        int (*freeze_disk)(int disk_fd, bool frozen);
 };
 
 struct boot;
+struct freeze;
 struct job;
 struct leaf;
 
@@ -38,9 +41,10 @@ struct agent {
 
         struct job *jobs; /* every process asked for, and connection that has not asked yet */
         size_t job_count;
-        struct leaf *leaves; /* cgroups of execs that wait to be empty */
-        struct job *init;    /* the container's; NULL before start */
-        struct job *waiting; /* asked for init before the machine was set up */
+        struct leaf *leaves;   /* cgroups of execs that wait to be empty */
+        struct job *init;      /* the container's; NULL before start */
+        struct job *waiting;   /* asked for init before the machine was set up */
+        struct freeze *freeze; /* the disk is held still, or about to be */
         struct container_plan *container;
         int box_fd; /* cgroup */
         uint64_t next_exec;

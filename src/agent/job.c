@@ -10,6 +10,8 @@
  *     LAUNCHING -> OVER       [launched]        it did not, and the child is reaped: ERROR
  *     ASKING -> FORWARDING    [forward_begin]   a connection to a socket of the container (forward.c)
  *     FORWARDING -> OVER      [job_forward_over]
+ *     ASKING -> FREEZING      [freeze_begin]    the disk held still (freeze.c)
+ *     FREEZING -> OVER        [job_freeze_over]
  *     RUNNING -> OVER         [job_progress]    reaped, and what it had written is sent: EXIT
  *
  * A job is freed when it is OVER and the host has left (or when it left before asking). A host that leaves
@@ -24,6 +26,7 @@
 #include "agent/child.h"
 #include "agent/device_filter.h"
 #include "agent/forward.h"
+#include "agent/freeze.h"
 #include "agent/leaf.h"
 #include "agent/procstat.h"
 #include "base/cleanup.h"
@@ -59,6 +62,8 @@ static void job_free(struct job *job)
                 agent->waiting = NULL;
         job_streams_done(job);
         forward_free(job->forward);
+        if (job->freeze != NULL)
+                freeze_host_left(job);
         channel_free(job->channel);
         json_decref(job->request);
         close_fd(&job->leaf_fd);
@@ -163,6 +168,11 @@ void job_forward_over(struct job *job)
         over(job);
 }
 
+void job_freeze_over(struct job *job)
+{
+        over(job);
+}
+
 void job_progress(struct job *job)
 {
         if (job->state != JOB_RUNNING || !job->reaped || !job_outputs_ended(job))
@@ -180,6 +190,10 @@ void job_disconnected(struct job *job)
         if (job->forward != NULL) {
                 forward_closed(job->forward);
                 return;
+        }
+        if (job->freeze != NULL) {
+                freeze_host_left(job);
+                job->state = JOB_OVER;
         }
         if ((job->state == JOB_LAUNCHING || job->state == JOB_RUNNING) && !job->is_init && !job->detached)
                 job_kill(job);
@@ -483,6 +497,8 @@ static int start_or_exec(struct job *job, const struct frame *frame, struct erro
                 return exec(job, request, err);
         if (strcmp(op, "connect") == 0)
                 return forward_begin(job, request, err);
+        if (strcmp(op, "freeze") == 0)
+                return freeze_begin(job, request, err);
         return error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
 }
 
@@ -563,6 +579,8 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
         }
         if (job->forward != NULL)
                 return forward_frame(job->forward, frame, err);
+        if (job->freeze != NULL)
+                return freeze_frame(job, frame, err);
         if (job->state == JOB_OVER)
                 return 0; /* it crossed with EXIT on the way */
         if (job->state != JOB_ASKING && frame->type == FRAME_REQUEST)

@@ -15,7 +15,15 @@ struct output {
         int64_t left; /* bytes still to be passed on once the process has ended; -1: no bound yet */
 };
 
-enum job_state { JOB_ASKING, JOB_WAITING, JOB_LAUNCHING, JOB_RUNNING, JOB_FORWARDING, JOB_OVER };
+enum job_state {
+        JOB_ASKING,
+        JOB_WAITING,
+        JOB_LAUNCHING,
+        JOB_RUNNING,
+        JOB_FORWARDING,
+        JOB_FREEZING,
+        JOB_OVER
+};
 
 /*
  * One work connection and its process; see job.c for the states. Lives until both are gone.
@@ -42,6 +50,7 @@ struct job {
         struct source *timer;
 
         struct forward *forward; /* a connection to a socket instead of a process */
+        struct freeze *freeze;   /* the disk held still instead of a process */
 
         int cgroup_fd; /* an exec's own; init: -1, its is agent->box_fd */
         char cgroup_name[32];
@@ -66,6 +75,9 @@ void job_start_waiting(struct agent *agent);
 
 /* The forward of a job has come to its end: frees it, and the job if the host has left. */
 void job_forward_over(struct job *job);
+
+/* The same for a freeze, which is freed already. */
+void job_freeze_over(struct job *job);
 
 /* Ends every process of the job. */
 void job_kill(struct job *job);

@@ -52,7 +52,7 @@ static void make_root(int folder)
         static const char *const folders[] = {"run",           "run/files",       "run/root",
                                               "run/root/bin",  "run/root/etc",    "run/root/tmp",
                                               "run/root/proc", "run/root/secret", "run/root/home",
-                                              "cgroup"};
+                                              "cgroup",        "run/disk"};
         static const char *const applets[] = {"sh",       "cat",  "echo", "sleep",    "true",  "false",
                                               "id",       "ls",   "head", "mount",    "stat",  "touch",
                                               "tty",      "stty", "kill", "mkdir",    "dd",    "env",
@@ -89,6 +89,15 @@ static void remove_cgroup(int parent, const char *name, int depth)
         (void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+/* The disk is a folder, and frozen while "frozen" is in it. */
+static int freeze_folder(int fd, bool frozen)
+{
+        if (!frozen)
+                return unlinkat(fd, "frozen", 0) < 0 ? -errno : 0;
+        cleanup_fd int mark = openat(fd, "frozen", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        return mark < 0 ? -EBUSY : 0;
+}
+
 static int run_agent(const char *path, int control, int listener, const char *cgroup)
 {
         char run[256];
@@ -97,7 +106,8 @@ static int run_agent(const char *path, int control, int listener, const char *cg
         struct agent_setup setup = {.control_fd = control,
                                     .listen_fd = listener,
                                     .run_folder = run,
-                                    .cgroup_folder = cgroup};
+                                    .cgroup_folder = cgroup,
+                                    .freeze_disk = freeze_folder};
         if (mount("proc", "/proc", "proc", 0, NULL) < 0 || agent_run(&setup, &err) < 0) {
                 (void)fprintf(stderr, "agent: %s\n", err.text);
                 return 1;
