@@ -339,6 +339,52 @@ BOXLET_API int boxlet_volume_remove(struct boxlet *boxlet, const char *name, int
 BOXLET_API int boxlet_volume_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_bytes,
                                    char **ret_report, struct boxlet_error *error);
 
+/* ---- Snapshots: copies of a box's disk, which go with the box ---- */
+
+/*
+ * Where the file system of the home can share blocks (btrfs, XFS), a copy takes no room and no time; else the
+ * data is copied, holes stay holes. Volumes with a name are not part of it. The file system of a box that
+ * runs is frozen while its disk is copied: who writes in the box waits. It is thawed whatever becomes of the
+ * caller.
+ */
+struct boxlet_snapshot_options {
+        size_t size;
+        const char *name;   /* NULL: date and time */
+        int64_t timeout_ms; /* how long a box that runs may be held still: past it the call fails with
+                               -ETIMEDOUT; 0: 60 s; at most 600 s */
+};
+#define BOXLET_SNAPSHOT_OPTIONS_INIT                            \
+        {                                                       \
+                sizeof(struct boxlet_snapshot_options), NULL, 0 \
+        }
+/* Makes a snapshot. *ret_name (may be NULL): its name. -EEXIST when the box has one of that name. */
+BOXLET_API int boxlet_snapshot_create(struct boxlet_box *box, const struct boxlet_snapshot_options *options,
+                                      char **ret_name, struct boxlet_error *error);
+/* A JSON array, oldest first, of {"Box", "BoxId", "Name", "CreatedAt", "Size", "Allocated" (bytes on the
+ * host; shared ones are counted), "Running" (whether the box ran meanwhile)}. box: name or id; NULL: of all
+ * boxes. */
+BOXLET_API int boxlet_snapshot_list(struct boxlet *boxlet, const char *box, char **ret_json,
+                                    struct boxlet_error *error);
+/* Puts the box's disk back to what it was. The snapshot stays. -EBUSY while the box runs. */
+BOXLET_API int boxlet_snapshot_restore(struct boxlet_box *box, const char *name, struct boxlet_error *error);
+/* -ENOENT when there is none of that name. */
+BOXLET_API int boxlet_snapshot_remove(struct boxlet_box *box, const char *name, struct boxlet_error *error);
+
+struct boxlet_clone_options {
+        size_t size;
+        const char *name;     /* of the new box; NULL: one is made up */
+        const char *snapshot; /* its disk is this snapshot; NULL: the disk as it is now */
+        int64_t timeout_ms;   /* as with snapshots */
+};
+#define BOXLET_CLONE_OPTIONS_INIT                                  \
+        {                                                          \
+                sizeof(struct boxlet_clone_options), NULL, NULL, 0 \
+        }
+/* Makes a box with the same image, configuration and a copy of the disk, which has not been started. Volumes
+ * with a name are the same ones, host ports too: they may keep both from running at once. */
+BOXLET_API int boxlet_box_clone(struct boxlet_box *box, const struct boxlet_clone_options *options,
+                                struct boxlet_box **ret_box, struct boxlet_error *error);
+
 /* ---- Processes: a box's init, or a command executed in it ---- */
 
 struct boxlet_exec_options {

@@ -5,6 +5,7 @@
  *     create:  folder with held lock -> disk -> record            killed: a folder without a record, lock
  * free remove:  rename folder to .trash-<id> -> record -> files     killed: a record without folder, or trash
  *     --rm:    the monitor removes the folder, lock held           then: a record without a folder
+ * snapshot.c has the same for what is in a box's folder snapshots/.
  *
  * So a record counts only with its folder, a folder only with its record, and trash never.
  */
@@ -13,6 +14,7 @@
 #include "base/path.h"
 #include "runtime/forward.h"
 #include "runtime/life.h"
+#include "runtime/snapshot.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -86,6 +88,8 @@ static void look_at_record(struct boxlet *b, const struct state_box *record)
                 (void)state_delete(b->state, record->id, &ignored); /* the next call tries again */
         else if (record->auto_remove && record->started_ns != 0)
                 remove_if_free(b, record->id, is_to_go);
+        else
+                snapshot_collect(b, record->id);
 }
 
 static void look_at_folder(struct boxlet *b, const char *name)

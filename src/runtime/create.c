@@ -9,6 +9,7 @@
 
 #include "base/path.h"
 #include "runtime/collect.h"
+#include "runtime/create.h"
 #include "runtime/disk.h"
 #include "runtime/engine.h"
 #include "runtime/extras.h"
@@ -37,7 +38,6 @@
 #define DEFAULT_DISK    (10ULL << 30)
 #define DEFAULT_STOP_MS 10000
 #define NAME_TRIES      20
-#define DISK_NAME       "disk.ext4"
 
 struct plan {
         struct boxlet_box_options options;
@@ -67,7 +67,7 @@ static int random_bytes(void *bytes, size_t size)
         return getrandom(bytes, size, 0) == (ssize_t)size ? 0 : -EIO; /* up to 256 bytes come whole */
 }
 
-static int make_id(char id[STATE_ID_LENGTH + 1])
+int create_make_id(char id[STATE_ID_LENGTH + 1])
 {
         uint8_t bytes[STATE_ID_LENGTH / 2];
         int r = random_bytes(bytes, sizeof(bytes));
@@ -245,7 +245,7 @@ static int plan_mounts(const struct boxlet *b, struct plan *plan, struct error *
 static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
 {
         const struct boxlet_box_options *o = &plan->options;
-        int r = make_id(plan->id);
+        int r = create_make_id(plan->id);
         if (r < 0)
                 return error_errno(err, r, "create box: make an id");
         if (o->hostname != NULL && strlen(o->hostname) >= sizeof(plan->hostname))
@@ -292,11 +292,10 @@ static int64_t wall_clock_ns(void)
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The record, with a made-up name if none was given; tried again when that one is taken. */
-static int insert(struct boxlet *b, const struct plan *plan, struct state_box *record, struct error *err)
+int create_insert(struct boxlet *b, const char *name, struct state_box *record, struct error *err)
 {
-        if (plan->options.name != NULL) {
-                record->name = strdup(plan->options.name);
+        if (name != NULL) {
+                record->name = strdup(name);
                 return record->name == NULL ? error_set(err, -ENOMEM, "create box: out of memory")
                                             : state_insert(b->state, record, err);
         }
@@ -335,7 +334,7 @@ static int record_box(struct boxlet *b, const struct plan *plan, struct state_bo
                     ? error_set(err, -ENOMEM, "create box: out of memory")
                     : words_check_utf8(record.image_reference, "image", err);
         if (r == 0)
-                r = insert(b, plan, &record, err);
+                r = create_insert(b, plan->options.name, &record, err);
         if (r < 0) {
                 state_box_done(&record);
                 return r;
@@ -348,7 +347,7 @@ static int make_disk(struct boxlet *b, const struct plan *plan, int box_fd, stru
 {
         cleanup_free char *mkfs = NULL;
         int r = places_find(&b->places, PLACE_MKFS, &mkfs, err);
-        return r < 0 ? r : disk_create(b->home_fd, mkfs, plan->options.disk_bytes, box_fd, DISK_NAME, err);
+        return r < 0 ? r : disk_create(b->home_fd, mkfs, plan->options.disk_bytes, box_fd, DISK_OF_BOX, err);
 }
 
 static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box *ret_record,

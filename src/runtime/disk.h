@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#define DISK_OF_BOX   "disk.ext4" /* in the folder of the box */
 #define DISK_SIZE_MIN (16ULL << 20)
 #define DISK_SIZE_MAX (16ULL << 40)
 

@@ -10,6 +10,8 @@
  * 1. Each change is one transaction, begun IMMEDIATE, so it never fails in its middle for want of the lock.
  * 2. user_version is the schema's version. Upgrades run in one transaction under the lock file
  * ".schema.lock", one step a version (`migrations`). A version above ours is refused before anything is read.
+ * Before an upgrade the database is copied to boxlet.db.vN, N being its version: complete from the moment it
+ * has that name, and never replaced, so that the oldest copy of a version is the one that stays.
  * 3. Text that goes in was checked to be UTF-8 by whoever made it.
  */
 #include "runtime/state_db.h"
@@ -22,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_NAME "boxlet.db"
 #define BUSY_MS   15000
@@ -47,6 +51,17 @@ static const char *const migrations[STATE_VERSION] = {
     " created_ns INTEGER NOT NULL,"
     " made_up INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;",
+    "CREATE TABLE snapshots("
+    " box_id TEXT NOT NULL,"
+    " name TEXT NOT NULL,"
+    " size_bytes INTEGER NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " running INTEGER NOT NULL,"
+    " PRIMARY KEY(box_id, name)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER boxes_snapshots AFTER DELETE ON boxes BEGIN"
+    " DELETE FROM snapshots WHERE box_id = OLD.id;"
+    " END;",
 };
 
 static int to_errno(int rc)
@@ -133,8 +148,56 @@ static int migrate_from(struct state *s, int version, struct error *err)
         return r;
 }
 
+/* All pages as they are now, through SQLite, which knows what of them is in the log. */
+static int copy_pages(struct state *s, const char *path)
+{
+        sqlite3 *copy = NULL;
+        int rc = sqlite3_open_v2(path, &copy,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+        sqlite3_backup *backup = rc == SQLITE_OK ? sqlite3_backup_init(copy, "main", s->db, "main") : NULL;
+        if (backup != NULL) {
+                (void)sqlite3_backup_step(backup, -1); /* finish() tells how it went */
+                rc = sqlite3_backup_finish(backup);
+        } else if (rc == SQLITE_OK) {
+                rc = sqlite3_errcode(copy);
+        }
+        /* one file, without a log of its own */
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(copy, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+        (void)sqlite3_close(copy); /* nothing is open in it */
+        return rc;
+}
+
+/* Nobody else writes meanwhile: who opens a database of this version waits for the schema's lock, or is an
+ * older boxlet, whose last words the copy may lack and the upgrade has. */
+static int back_up(struct state *s, const char *home, int home_fd, int version, struct error *err)
+{
+        static const char draft[] = "." FILE_NAME ".backup";
+        char name[32];
+        struct stat st;
+        (void)snprintf(name, sizeof(name), FILE_NAME ".v%d", version);
+        if (fstatat(home_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0;
+        cleanup_free char *path = path_join(home, draft);
+        if (path == NULL)
+                return error_set(err, -ENOMEM, "back up the database: out of memory");
+        (void)unlinkat(home_fd, draft, 0); /* of one that was killed */
+        int rc = copy_pages(s, path);
+        int r = rc == SQLITE_OK
+                    ? 0
+                    : error_set(err, to_errno(rc), "back up the database as '%s' before it is upgraded: %s",
+                                name, sqlite3_errstr(rc));
+        cleanup_fd int fd = r < 0 ? -1 : openat(home_fd, draft, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (r == 0 && (fd < 0 || fsync(fd) < 0 || fchmod(fd, 0600) < 0 ||
+                       renameat(home_fd, draft, home_fd, name) < 0 || fsync(home_fd) < 0))
+                r = error_errno(err, -errno, "back up the database as '%s' before it is upgraded", name);
+        if (r < 0)
+                (void)unlinkat(home_fd, draft, 0); /* the error is on its way */
+        return r;
+}
+
 /* Makes or upgrades the tables; one process at a time. */
-static int migrate(struct state *s, int home_fd, struct error *err)
+static int migrate(struct state *s, const char *home, int home_fd, struct error *err)
 {
         int version;
         cleanup_fd int lock = openat(home_fd, ".schema.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -147,10 +210,13 @@ static int migrate(struct state *s, int home_fd, struct error *err)
                 return r;
         if (version > STATE_VERSION)
                 return too_new(version, err);
-        return version == STATE_VERSION ? 0 : migrate_from(s, version, err);
+        if (version == STATE_VERSION)
+                return 0;
+        r = version > 0 ? back_up(s, home, home_fd, version, err) : 0;
+        return r < 0 ? r : migrate_from(s, version, err);
 }
 
-static int set_up(struct state *s, int home_fd, struct error *err)
+static int set_up(struct state *s, const char *home, int home_fd, struct error *err)
 {
         int version, on = 1;
         (void)sqlite3_busy_timeout(s->db, BUSY_MS); /* cannot fail on an open handle */
@@ -161,7 +227,7 @@ static int set_up(struct state *s, int home_fd, struct error *err)
         if (r == 0 && version > STATE_VERSION)
                 r = too_new(version, err);
         if (r == 0 && version < STATE_VERSION)
-                r = migrate(s, home_fd, err);
+                r = migrate(s, home, home_fd, err);
         if (r == 0)
                 r = execute(s, "PRAGMA synchronous = NORMAL", "set up", err);
         return r;
@@ -177,7 +243,7 @@ int state_open(const char *home, int home_fd, struct state **ret_state, struct e
         }
         int rc = sqlite3_open_v2(path, &s->db,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
-        int r = rc == SQLITE_OK ? set_up(s, home_fd, err)
+        int r = rc == SQLITE_OK ? set_up(s, home, home_fd, err)
                                 : error_set(err, to_errno(rc), "open database '%s': %s", path,
                                             s->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
         if (r < 0) {

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define STATE_ID_LENGTH 64
-#define STATE_VERSION   2
+#define STATE_VERSION   3
 
 struct state;
 
@@ -31,8 +31,8 @@ struct state_box {
 };
 void state_box_done(struct state_box *box);
 
-/* Opens file `name` in the folder `home`, making or upgrading it. -EPROTONOSUPPORT when a newer boxlet made
- * it. */
+/* Opens boxlet.db in the folder `home`, making or upgrading it; an older one is copied to boxlet.db.vN first.
+ * -EPROTONOSUPPORT when a newer boxlet made it. */
 int state_open(const char *home, int home_fd, struct state **ret_state, struct error *err);
 void state_close(struct state *s);
 
@@ -79,6 +79,34 @@ int state_volume_delete(struct state *s, const char *name, struct error *err);
 /* The boxes that refer to it, oldest first; as state_list(). */
 int state_volume_users(struct state *s, const char *name, struct state_box **ret_boxes, size_t *ret_count,
                        struct error *err);
+
+/* A copy of a box's disk (snapshot.c). It goes with its box. */
+struct state_snapshot {
+        char box_id[STATE_ID_LENGTH + 1];
+        char *name;
+        uint64_t size_bytes;
+        int64_t created_ns;
+        bool running; /* the box ran meanwhile */
+};
+void state_snapshot_done(struct state_snapshot *snapshot);
+
+/* -EEXIST when the box has one of that name, -ENOENT when the box is gone. */
+int state_snapshot_insert(struct state *s, const struct state_snapshot *snapshot, struct error *err);
+/* -ENOENT. */
+int state_snapshot_find(struct state *s, const char *box_id, const char *name,
+                        struct state_snapshot *ret_snapshot, struct error *err);
+/* Of one box (NULL: of all), oldest first; as state_list(). */
+int state_snapshot_list(struct state *s, const char *box_id, struct state_snapshot **ret_snapshots,
+                        size_t *ret_count, struct error *err);
+void state_snapshot_list_free(struct state_snapshot *snapshots, size_t count);
+/* One that is not there is fine. */
+int state_snapshot_delete(struct state *s, const char *box_id, const char *name, struct error *err);
+
+static inline void cleanup_state_snapshot_p(struct state_snapshot *snapshot)
+{
+        state_snapshot_done(snapshot);
+}
+#define cleanup_state_snapshot __attribute__((cleanup(cleanup_state_snapshot_p)))
 
 static inline void cleanup_state_volume_p(struct state_volume *volume)
 {

@@ -315,6 +315,51 @@ int boxlet_volume_prune(struct boxlet *boxlet, int all, uint64_t *ret_freed_byte
         return 0;
 }
 
+int boxlet_snapshot_create(struct boxlet_box *box, const struct boxlet_snapshot_options *options,
+                           char **ret_name, struct boxlet_error *error)
+{
+        note("snapshot create %s %s timeout=%lld", box->name, options->name != NULL ? options->name : "-",
+             (long long)options->timeout_ms);
+        *ret_name = strdup(options->name != NULL ? options->name : "made-up");
+        return 0;
+}
+
+int boxlet_snapshot_list(struct boxlet *boxlet, const char *box, char **ret_json, struct boxlet_error *error)
+{
+        note("snapshot ls %s", box != NULL ? box : "-");
+        *ret_json = strdup(
+            "[{\"Box\": \"web\", \"Name\": \"one\", \"CreatedAt\": \"2026-01-31T00:00:00Z\", \"Size\": "
+            "1048576, \"Allocated\": 4096}]");
+        return 0;
+}
+
+int boxlet_snapshot_restore(struct boxlet_box *box, const char *name, struct boxlet_error *error)
+{
+        note("snapshot restore %s %s", box->name, name);
+        return 0;
+}
+
+int boxlet_snapshot_remove(struct boxlet_box *box, const char *name, struct boxlet_error *error)
+{
+        note("snapshot rm %s %s", box->name, name);
+        if (strcmp(name, "none") != 0)
+                return 0;
+        (void)snprintf(error->text, sizeof(error->text), "it has no snapshot 'none'");
+        return error->code = -ENOENT;
+}
+
+int boxlet_box_clone(struct boxlet_box *box, const struct boxlet_clone_options *o,
+                     struct boxlet_box **ret_box, struct boxlet_error *error)
+{
+        note("clone %s", box->name);
+        note_text("name", o->name);
+        note_text("snapshot", o->snapshot);
+        note_number("timeout", o->timeout_ms, 0);
+        *ret_box = calloc(1, sizeof(**ret_box));
+        (void)snprintf((*ret_box)->name, sizeof((*ret_box)->name), "clone");
+        return 0;
+}
+
 int boxlet_image_inspect(struct boxlet *boxlet, const char *reference_or_id, char **ret_json,
                          struct boxlet_error *error)
 {

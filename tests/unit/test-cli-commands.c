@@ -317,6 +317,32 @@ static void volume_commands(void **state)
         assert_string_equal(fake_stdout, "Deleted Volumes:\ndata\n\nTotal reclaimed space: 1.5MB\n");
 }
 
+static void snapshot_commands(void **state)
+{
+        (void)state;
+        assert_int_equal(fake_run("snapshot create --timeout 2m web one"), 0);
+        assert_string_equal(fake_stdout, "one\n");
+        assert_int_equal(fake_run("snapshot create web"), 0);
+        assert_string_equal(fake_stdout, "made-up\n");
+        assert_int_equal(fake_run("snapshot ls"), 0);
+        assert_string_equal(fake_stdout, "BOX   SNAPSHOT   CREATED                SIZE     ON DISK\n"
+                                         "web   one        2026-01-31T00:00:00Z   1.05MB   4.1kB\n");
+        assert_int_equal(fake_run("snapshot ls -q web"), 0);
+        assert_string_equal(fake_stdout, "one\n");
+        assert_int_equal(fake_run("snapshot restore web one"), 0);
+        assert_int_equal(fake_run("snapshot rm web none one"), 1);
+        assert_string_equal(fake_stdout, "one\n");
+        assert_string_equal(fake_stderr, "boxlet: snapshot rm: it has no snapshot 'none'\n");
+        expect_calls("snapshot create web one timeout=120000\nsnapshot create web - timeout=0\n"
+                     "snapshot ls -\nsnapshot ls web\nsnapshot restore web one\n"
+                     "snapshot rm web none\nsnapshot rm web one\n");
+        assert_int_equal(fake_run("snapshot restore web"), 2);
+        fake_reset();
+        assert_int_equal(fake_run("clone --name copy --snapshot one --timeout 5 web"), 0);
+        expect_calls("clone web\n name=copy\n snapshot=one\n timeout=5000\n");
+        assert_int_equal(fake_run("clone"), 2);
+}
+
 static void save_leaves_no_half_file(void **state)
 {
         char path[512], words[600];
@@ -388,6 +414,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(images_have_dockers_columns),
     cmocka_unit_test(image_commands_reach_the_library),
     cmocka_unit_test(volume_commands),
+    cmocka_unit_test(snapshot_commands),
     cmocka_unit_test(save_leaves_no_half_file),
     cmocka_unit_test(inspect_prints_one_array_or_a_format),
     cmocka_unit_test(info_version_and_help),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,6 +184,143 @@ static void an_upgrade_that_was_cut_off_is_done_again(void **state)
         state_close(s);
 }
 
+/* What versions 1 and 2 wrote, as they wrote it. */
+#define VERSION_1                                                                                      \
+        "PRAGMA journal_mode = WAL;"                                                                   \
+        "CREATE TABLE boxes(id TEXT PRIMARY KEY CHECK(length(id) = 64), name TEXT NOT NULL UNIQUE,"    \
+        " image_reference TEXT NOT NULL, image_id TEXT NOT NULL, image_digest TEXT NOT NULL,"          \
+        " config TEXT NOT NULL, created_ns INTEGER NOT NULL, started_ns INTEGER NOT NULL DEFAULT 0,"   \
+        " auto_remove INTEGER NOT NULL) STRICT, WITHOUT ROWID;"                                        \
+        "CREATE INDEX boxes_image ON boxes(image_id);"                                                 \
+        "INSERT INTO boxes VALUES('aa10000000000000000000000000000000000000000000000000000000000000'," \
+        " 'old', 'busybox', 'sha256:1', 'sha256:2', '{}', 10, 20, 1);"
+#define VERSION_2                                                                                        \
+        VERSION_1                                                                                        \
+        "CREATE TABLE volumes(name TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, labels TEXT NOT NULL," \
+        " created_ns INTEGER NOT NULL, made_up INTEGER NOT NULL) STRICT, WITHOUT ROWID;"                 \
+        "INSERT INTO volumes VALUES('data', 1048576, '{}', 5, 0);"
+
+static int count_rows(const char *home, const char *file, const char *query)
+{
+        char path[512];
+        sqlite3 *db;
+        sqlite3_stmt *statement;
+        (void)snprintf(path, sizeof(path), "%s/%s", home, file);
+        assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+        int rc = sqlite3_prepare_v2(db, query, -1, &statement, NULL);
+        int count =
+            rc == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int(statement, 0) : -1;
+        (void)sqlite3_finalize(statement);
+        (void)sqlite3_close(db);
+        return count;
+}
+
+static void expect_upgraded(const char *home, int home_fd, int version)
+{
+        char backup[32];
+        struct error err = ERROR_INIT;
+        struct state_box found;
+        struct state *s = open_state(home, home_fd);
+        assert_int_equal(state_find(s, "old", &found, &err), 0);
+        assert_int_equal(found.started_ns, 20);
+        assert_true(found.auto_remove);
+        struct state_snapshot snapshot = {.name = (char *)"a"};
+        memcpy(snapshot.box_id, found.id, sizeof(found.id));
+        assert_int_equal(state_snapshot_insert(s, &snapshot, &err), 0);
+        state_box_done(&found);
+        state_close(s);
+        assert_int_equal(count_rows(home, "boxlet.db", "PRAGMA user_version"), STATE_VERSION);
+        (void)snprintf(backup, sizeof(backup), "boxlet.db.v%d", version);
+        assert_int_equal(count_rows(home, backup, "PRAGMA user_version"), version);
+        assert_int_equal(count_rows(home, backup, "SELECT count(*) FROM boxes"), 1);
+        assert_int_equal(count_rows(home, backup, "SELECT count(*) FROM snapshots"), -1);
+        assert_int_equal(faccessat(home_fd, ".boxlet.db.backup", F_OK, 0), -1);
+}
+
+static void an_older_database_is_kept_and_upgraded(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        static const char rubbish[] = "of one that was killed";
+        int fd = openat(home_fd, ".boxlet.db.backup", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, rubbish, sizeof(rubbish)), sizeof(rubbish));
+        (void)close(fd);
+        sql(home, VERSION_2 "PRAGMA user_version = 2");
+        expect_upgraded(home, home_fd, 2);
+        struct state *s = open_state(home, home_fd);
+        struct state_volume volume;
+        struct error err = ERROR_INIT;
+        assert_int_equal(state_volume_find(s, "data", &volume, &err), 0);
+        assert_int_equal(volume.size_bytes, 1048576);
+        state_volume_done(&volume);
+        state_close(s);
+        assert_int_equal(count_rows(home, "boxlet.db.v2", "SELECT count(*) FROM volumes"), 1);
+}
+
+static void the_first_version_is_upgraded_too(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        sql(home, VERSION_1 "PRAGMA user_version = 1");
+        expect_upgraded(home, home_fd, 1);
+        assert_int_equal(count_rows(home, "boxlet.db", "SELECT count(*) FROM volumes"), 0);
+}
+
+/* Where no copy can be made, nothing is upgraded. */
+static void without_a_copy_there_is_no_upgrade(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        struct state *s;
+        struct error err = ERROR_INIT;
+        sql(home, VERSION_2 "PRAGMA user_version = 2");
+        assert_int_equal(mkdirat(home_fd, ".boxlet.db.backup", 0700), 0);
+        assert_true(state_open(home, home_fd, &s, &err) < 0);
+        assert_non_null(strstr(err.text, "boxlet.db.v2"));
+        assert_int_equal(count_rows(home, "boxlet.db", "PRAGMA user_version"), 2);
+        assert_int_equal(unlinkat(home_fd, ".boxlet.db.backup", AT_REMOVEDIR), 0);
+        expect_upgraded(home, home_fd, 2);
+}
+
+static void snapshots_come_and_go_with_their_box(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        struct state *s = open_state(home, home_fd);
+        struct error err = ERROR_INIT;
+        struct state_box a = record("aa1", "one", 10), b = record("bb1", "two", 20);
+        struct state_snapshot one = {.name = (char *)"x", .size_bytes = 7, .created_ns = 5, .running = true},
+                              found, *all;
+        size_t count;
+        memcpy(one.box_id, a.id, sizeof(a.id));
+        assert_int_equal(state_snapshot_insert(s, &one, &err), -ENOENT); /* no such box */
+        assert_int_equal(state_insert(s, &a, &err), 0);
+        assert_int_equal(state_insert(s, &b, &err), 0);
+        assert_int_equal(state_snapshot_insert(s, &one, &err), 0);
+        assert_int_equal(state_snapshot_insert(s, &one, &err), -EEXIST);
+        memcpy(one.box_id, b.id, sizeof(b.id));
+        assert_int_equal(state_snapshot_insert(s, &one, &err), 0);
+        assert_int_equal(state_snapshot_find(s, a.id, "x", &found, &err), 0);
+        assert_int_equal(found.size_bytes, 7);
+        assert_true(found.running);
+        state_snapshot_done(&found);
+        assert_int_equal(state_delete(s, a.id, &err), 0);
+        assert_int_equal(state_snapshot_find(s, a.id, "x", &found, &err), -ENOENT);
+        assert_int_equal(state_snapshot_list(s, NULL, &all, &count, &err), 0);
+        assert_int_equal(count, 1);
+        state_snapshot_list_free(all, count);
+        assert_int_equal(state_snapshot_delete(s, b.id, "x", &err), 0);
+        assert_int_equal(state_snapshot_delete(s, b.id, "x", &err), 0);
+        assert_int_equal(state_snapshot_list(s, b.id, &all, &count, &err), 0);
+        assert_int_equal(count, 0);
+        state_snapshot_list_free(all, count);
+        state_close(s);
+}
+
 static void child_inserts(const char *home, int home_fd, int who)
 {
         struct state *s;
@@ -237,6 +375,10 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_newer_database_is_refused_in_words),
     cmocka_unit_test(a_damaged_database_is_told),
     cmocka_unit_test(an_upgrade_that_was_cut_off_is_done_again),
+    cmocka_unit_test(an_older_database_is_kept_and_upgraded),
+    cmocka_unit_test(the_first_version_is_upgraded_too),
+    cmocka_unit_test(without_a_copy_there_is_no_upgrade),
+    cmocka_unit_test(snapshots_come_and_go_with_their_box),
     cmocka_unit_test(many_processes_at_once),
 };
 UNIT_TEST_MAIN(cases)
