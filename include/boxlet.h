@@ -385,6 +385,27 @@ struct boxlet_clone_options {
 BOXLET_API int boxlet_box_clone(struct boxlet_box *box, const struct boxlet_clone_options *options,
                                 struct boxlet_box **ret_box, struct boxlet_error *error);
 
+/* ---- Events: what has happened, from a journal in the home folder ---- */
+
+struct boxlet_event_options {
+        size_t size;
+        int64_t
+            since_ns; /* nanoseconds since 1970; 0: as far back as the journal goes; below 0: from now on */
+        int64_t until_ns; /* 0: no end */
+        int follow;       /* 1: also what is yet to happen, until until_ns has passed or fn ends it */
+};
+#define BOXLET_EVENT_OPTIONS_INIT                            \
+        {                                                    \
+                sizeof(struct boxlet_event_options), 0, 0, 0 \
+        }
+/* One event, a JSON object: time, timeNano, Type (box, image, volume), Action, Actor {ID, Attributes}, scope.
+ * Anything but 0 ends the reading. */
+typedef int (*boxlet_event_fn)(const char *json, void *data);
+/* Calls fn for each event in the order they were written. The journal is bounded: the oldest events go. With
+ * follow this call waits; it may be made beside others on other handles. */
+BOXLET_API int boxlet_events(struct boxlet *boxlet, const struct boxlet_event_options *options,
+                             boxlet_event_fn fn, void *data, struct boxlet_error *error);
+
 /* ---- Processes: a box's init, or a command executed in it ---- */
 
 struct boxlet_exec_options {

@@ -73,7 +73,8 @@ extern const struct command command_attach, command_completion, command_create, 
     command_image, command_image_inspect, command_image_ls, command_image_rm, command_images, command_import,
     command_info, command_inspect, command_kill, command_load, command_logs, command_ls, command_port,
     command_pull, command_rm, command_rmi, command_run, command_save, command_start, command_stop,
-    command_tag, command_version, command_volume, command_clone, command_snapshot, command_wait;
+    command_tag, command_version, command_volume, command_clone, command_snapshot, command_events,
+    command_wait;
 
 /* What docker has as a command and we have not: "name" or "a|b" and what to say. */
 struct refused_command {

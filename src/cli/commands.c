@@ -10,7 +10,7 @@ const struct command *const cli_commands[] = {
     &command_logs,    &command_inspect,    &command_port,     &command_pull,  &command_images,
     &command_rmi,     &command_tag,        &command_load,     &command_save,  &command_import,
     &command_image,   &command_volume,     &command_snapshot, &command_clone, &command_info,
-    &command_version, &command_completion, &command_help,     NULL,
+    &command_version, &command_completion, &command_events,   &command_help,  NULL,
 };
 
 const struct refused_command cli_refused_commands[] = {
@@ -23,7 +23,6 @@ const struct refused_command cli_refused_commands[] = {
     {"context", NULL},
     {"cp", "use 'boxlet exec -i BOX tar -x' with a tar on stdin"},
     {"diff", NULL},
-    {"events", NULL},
     {"export", NULL},
     {"history", NULL},
     {"login", "credentials are read from ~/.docker/config.json and its credential helpers"},

@@ -277,20 +277,26 @@ static bool fits_term(const struct filter_term *term, const json_t *box)
         return strcmp(health[0] != '\0' ? health : "none", value) == 0;
 }
 
-bool filter_fits_box(const struct filter *filter, const json_t *box)
+bool filter_fits(const struct filter *filter, filter_fits_fn fits_term_of, const json_t *object)
 {
         for (size_t i = 0; i < filter->count; i++) {
                 const char *key = filter->terms[i].key;
-                bool fits = fits_term(&filter->terms[i], box);
+                bool fits = fits_term_of(&filter->terms[i], object);
                 if (strcmp(key, "label") == 0) {
                         if (!fits)
                                 return false;
                         continue;
                 }
                 for (size_t j = 0; !fits && j < filter->count; j++)
-                        fits = strcmp(filter->terms[j].key, key) == 0 && fits_term(&filter->terms[j], box);
+                        fits =
+                            strcmp(filter->terms[j].key, key) == 0 && fits_term_of(&filter->terms[j], object);
                 if (!fits)
                         return false;
         }
         return true;
+}
+
+bool filter_fits_box(const struct filter *filter, const json_t *box)
+{
+        return filter_fits(filter, fits_term, box);
 }

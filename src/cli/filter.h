@@ -32,6 +32,10 @@ int filter_parse(const struct text_list *texts, const char *const *keys, struct 
                  struct error *err);
 void filter_done(struct filter *filter);
 
+/* Whether the object is wanted, when fn says whether one term fits it. */
+typedef bool (*filter_fits_fn)(const struct filter_term *term, const json_t *object);
+bool filter_fits(const struct filter *filter, filter_fits_fn fn, const json_t *object);
+
 bool filter_has(const struct filter *filter, const char *key);
 
 /* The keys of boxes, and a check of their values. */

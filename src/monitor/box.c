@@ -37,6 +37,7 @@
 #include "monitor/console.h"
 #include "monitor/container.h"
 #include "monitor/disks.h"
+#include "monitor/events.h"
 #include "monitor/forward.h"
 #include "monitor/guest.h"
 #include "monitor/logfile.h"
@@ -86,7 +87,7 @@ struct box {
         struct state state;
         enum life life;
         bool settled; /* the outcome is decided */
-        bool hold, asked, log_failed, draining, impatient;
+        bool hold, asked, log_failed, draining, impatient, stop_asked;
         enum stop_step stop_step;
         struct clients *clients;
         struct console *console;
@@ -96,6 +97,7 @@ struct box {
         struct container *container;
         struct forwards *forwards;
         struct logfile *log;
+        struct events *events;
         bool machine_down, booted;
         struct machine_end end;
         char suspicion[ERROR_TEXT_MAX + 64]; /* why the box is suspected to be lost; "" while it is not */
@@ -161,6 +163,9 @@ static void settle(struct box *b, const struct frame_exit *status)
         b->state.phase = STATE_EXITED;
         b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
         b->state.oom_killed = (status->flags & FRAME_EXIT_OUT_OF_MEM) != 0;
+        if (b->state.oom_killed)
+                events_tell(b->events, "oom", NULL, NULL);
+        events_tell_number(b->events, "die", "exitCode", b->state.exit_code);
         clients_exited(b->clients, status);
 }
 
@@ -192,6 +197,7 @@ static void settle_failed(struct box *b, const char *stage, int exit_code, const
         b->state.exit_code = exit_code;
         b->state.stage = stage;
         set_error_text(b, err);
+        events_tell_number(b->events, "die", "exitCode", exit_code);
         log_error("%s: %s", stage, err->text);
         struct error told = *err;
         memcpy(told.text, b->state.error, sizeof(told.text));
@@ -320,6 +326,7 @@ static void container_started(int64_t pid, void *data)
         b->state.pid = pid;
         b->state.started_ns = state_now_ns();
         save_state(b, false);
+        events_tell(b->events, "start", NULL, NULL);
         if (b->config.terminal && b->rows > 0)
                 send_size(b);
         send_input(b);
@@ -537,6 +544,7 @@ static int send_signal(struct box *b, int number)
 static void stop_with_kill(struct box *b)
 {
         b->stop_step = STOP_KILLED;
+        events_tell_number(b->events, "kill", "signal", SIGKILL);
         if (b->container != NULL)
                 (void)container_kill(b->container); /* if it does not arrive, the timer ends the machine */
         (void)source_arm(b->stop_timer, KILL_MS);   /* an armed timerfd cannot refuse */
@@ -572,6 +580,7 @@ static void stop(int64_t timeout_ms, void *data)
         struct box *b = data;
         if (b->settled)
                 return;
+        b->stop_asked = true;
         if (b->life != LIFE_RUNNING) {
                 settle_before_start(b, (int)(b->life == LIFE_PREPARING ? SIGTERM : b->config.stop_signal));
                 return;
@@ -589,6 +598,7 @@ static void stop(int64_t timeout_ms, void *data)
                 save_state(b, false);
         }
         b->stop_step = STOP_SIGNALLED;
+        events_tell_number(b->events, "kill", "signal", b->config.stop_signal);
         (void)send_signal(b, (int)b->config.stop_signal); /* if it does not arrive, the timer goes on */
         (void)source_arm(b->stop_timer, timeout_ms);      /* an armed timerfd cannot refuse */
         drain(b);
@@ -603,6 +613,8 @@ static int kill_init(int signal, struct error *err, void *data)
                 int r = signal == SIGKILL ? 0 : send_signal(b, signal);
                 if (signal == SIGKILL)
                         stop_with_kill(b);
+                else if (r == 0)
+                        events_tell_number(b->events, "kill", "signal", signal);
                 return r < 0 ? error_errno(err, r, "send a signal") : 0;
         }
         if (signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGHUP ||
@@ -760,6 +772,10 @@ static void conclude(struct box *b)
                 log_error("remove the box's folder: %s", strerror(-r));
         if (r < 0 || !b->config.auto_remove)
                 save_state(b, true);
+        if (b->stop_asked)
+                events_tell(b->events, "stop", NULL, NULL);
+        if (r == 0 && b->config.auto_remove)
+                events_tell(b->events, "destroy", NULL, NULL);
         (void)flock(b->plan.lock_fd, LOCK_UN); /* the box is down, though clients may still be reading */
         (void)source_arm(b->linger_timer, LINGER_MS); /* an armed timerfd cannot refuse */
         clients_down(b->clients);
@@ -822,6 +838,8 @@ static int prepare(struct box *b, const char **ret_stage, struct error *err)
         int r = clients_listen(b->clients, b->plan.box_fd, err);
         if (r == 0)
                 r = read_config(b, err);
+        if (r == 0)
+                b->events = events_new(&b->config);
         if (r == 0)
                 r = disks_adopt(&b->config, err);
         if (r == 0)
@@ -914,6 +932,7 @@ void box_free(struct box *b)
                 source_free(b->signals[i]);
         buffer_done(&b->input);
         state_done(&b->state);
+        events_free(b->events);
         config_done(&b->config);
         free(b);
 }

@@ -295,7 +295,15 @@ static int read_log(struct config *c, struct error *err)
 
 static int read_extras(struct config *c, struct error *err)
 {
-        return get_path(c->document, "pid_file", false, &c->pid_file, err);
+        const json_t *events = NULL;
+        int r = get_path(c->document, "pid_file", false, &c->pid_file, err);
+        if (r == 0)
+                r = get_object(c->document, "events", false, &events, err);
+        if (r == 0 && events != NULL)
+                r = get_path(events, "folder", true, &c->events_folder, err);
+        if (r == 0 && events != NULL)
+                r = get_object(events, "attributes", false, &c->events_attributes, err);
+        return r;
 }
 
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)

@@ -63,7 +63,9 @@ struct config {
         size_t publish_count;
         const json_t *dns, *search; /* may be NULL */
         int64_t log_maximum_bytes, log_files;
-        const char *pid_file; /* may be NULL */
+        const char *pid_file;            /* may be NULL */
+        const char *events_folder;       /* of the journal; may be NULL */
+        const json_t *events_attributes; /* may be NULL */
 };
 
 /* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */

@@ -8,6 +8,7 @@
 #include "runtime/life.h"
 #include "runtime/process.h"
 #include "runtime/spec.h"
+#include "runtime/tell.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -257,6 +258,17 @@ int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_er
         return api_result(error, &err, read_console(box, ret_text, &err));
 }
 
+/* What the events of an exec say about its box; NULL when that is not known. */
+static json_t *event_attributes(struct boxlet_box *box)
+{
+        cleanup_state_box struct state_box record = {0};
+        struct error ignored = ERROR_INIT;
+        (void)pthread_mutex_lock(&box->boxlet->lock); /* as above */
+        int r = state_find(box->boxlet->state, box->id, &record, &ignored);
+        (void)pthread_mutex_unlock(&box->boxlet->lock);
+        return r == 0 ? tell_attributes(&record) : NULL;
+}
+
 static int exec(struct boxlet_box *box, const struct boxlet_exec_options *options,
                 struct boxlet_process **ret_process, struct error *err)
 {
@@ -281,11 +293,15 @@ static int exec(struct boxlet_box *box, const struct boxlet_exec_options *option
         if (!life_is_held(box_fd))
                 return error_set(err, -ESRCH, "exec in box '%s': it is not running: start it first",
                                  box->name);
+        cleanup_json json_t *attributes = event_attributes(box);
+        tell_exec(box->boxlet, box->id, attributes, "exec_create", json_object_get(process, "args"), NULL,
+                  NULL);
         struct process_draft draft = {
             .boxlet = box->boxlet,
             .box_id = box->id,
             .box_name = box->name,
             .request = request,
+            .attributes = attributes,
             .is_exec = true,
             .ends_with_us = !o.detached,
             .has_stdin = has_stdin,

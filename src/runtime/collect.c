@@ -15,6 +15,7 @@
 #include "runtime/forward.h"
 #include "runtime/life.h"
 #include "runtime/snapshot.h"
+#include "runtime/tell.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,9 +31,11 @@ int collect_remove(struct boxlet *b, const char *id, struct error *err)
 {
         char trash[sizeof(TRASH) + STATE_ID_LENGTH];
         cleanup_fd int box_fd = -1;
+        cleanup_state_box struct state_box record = {0};
         struct error ignored = ERROR_INIT;
         if (box_open_folder(b, id, &box_fd, &ignored) == 0)
                 forward_sweep(box_fd);
+        bool known = state_find(b->state, id, &record, &ignored) == 0;
         (void)snprintf(trash, sizeof(trash), TRASH "%s", id);
         if (renameat(b->boxes_fd, id, b->boxes_fd, trash) < 0 && errno != ENOENT) {
                 /* a trash folder of that id is there already: its remover was killed */
@@ -46,6 +49,8 @@ int collect_remove(struct boxlet *b, const char *id, struct error *err)
         int r = state_delete(b->state, id, err);
         if (r < 0)
                 return r;
+        if (known)
+                tell_box(b, &record, "destroy", NULL, NULL);
         r = path_remove_all_at(b->boxes_fd, trash);
         return r < 0 ? error_errno(err, r, "remove the files of box %.12s", id) : 0;
 }

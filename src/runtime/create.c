@@ -20,6 +20,7 @@
 #include "runtime/publish.h"
 #include "runtime/shares.h"
 #include "runtime/spec.h"
+#include "runtime/tell.h"
 #include "runtime/volume.h"
 #include "runtime/words.h"
 
@@ -81,6 +82,7 @@ static int find_image(struct boxlet *b, struct plan *plan, struct error *err)
         const struct boxlet_box_options *o = &plan->options;
         struct image_store *store;
         struct api_progress progress;
+        bool pulls = true;
         const struct image_observer *observer = api_observer(&progress, o->progress, o->progress_data);
         int r = boxlet_store(b, &store, err);
         if (r < 0)
@@ -92,8 +94,12 @@ static int find_image(struct boxlet *b, struct plan *plan, struct error *err)
                                  o->image);
         if (r == -ENOENT)
                 r = image_pull(store, o->image, NULL, observer, &plan->image, err);
+        else
+                pulls = false;
         if (r < 0)
                 return r;
+        if (pulls)
+                tell_image(b, "pull", plan->image->reference, plan->image->reference);
         cleanup_fd int rootfs = -1; /* made now, while somebody watches the progress */
         return image_open_rootfs(store, plan->image, observer, &rootfs, err);
 }
@@ -399,6 +405,8 @@ static int create(struct boxlet *b, struct plan *plan, struct boxlet_box **ret_b
         state_box_done(&taken);
         if (r == 0)
                 r = carry_out(b, plan, &record, err);
+        if (r == 0)
+                tell_box(b, &record, "create", NULL, NULL);
         return r == 0 ? box_new(b, &record, ret_box, err) : r;
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/collect.h"
+#include "runtime/tell.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -131,6 +132,8 @@ int boxlet_image_pull(struct boxlet *b, const char *reference, const struct boxl
                 if (r == 0)
                         (void)close(fd); /* it was only to be made */
         }
+        if (r == 0)
+                tell_image(b, "pull", image->reference, image->reference);
         if (r == 0 && ret_image != NULL)
                 r = make_view(image, ret_image, &err);
         else
@@ -188,6 +191,18 @@ int boxlet_image_list(struct boxlet *b, struct boxlet_image ***ret_images, struc
         return leave(b, error, &err, r);
 }
 
+/* One event for each line. */
+static void tell_each(struct boxlet *b, const char *action, const char *lines)
+{
+        while (*lines != '\0') {
+                size_t size = strcspn(lines, "\n");
+                cleanup_free char *line = strndup(lines, size);
+                if (line != NULL && size > 0)
+                        tell_image(b, action, line, line);
+                lines += size + (lines[size] == '\n');
+        }
+}
+
 int boxlet_image_load(struct boxlet *b, int fd, const char *path, const struct boxlet_image_options *options,
                       char **ret_names, struct boxlet_error *error)
 {
@@ -202,6 +217,8 @@ int boxlet_image_load(struct boxlet *b, int fd, const char *path, const struct b
                 r = take_options(options, &o, &progress, &observer, &err);
         if (r == 0)
                 r = image_load(store, fd, path, observer, &names, &err);
+        if (r == 0)
+                tell_each(b, "load", names);
         if (r == 0 && ret_names != NULL)
                 *ret_names = names;
         else
@@ -222,6 +239,8 @@ int boxlet_image_save(struct boxlet *b, const char *const *references, size_t co
                 r = take_options(options, &o, &progress, &observer, &err);
         if (r == 0)
                 r = image_save(store, references, count, format, fd, observer, &err);
+        for (size_t i = 0; r == 0 && i < count; i++)
+                tell_image(b, "save", references[i], references[i]);
         return leave(b, error, &err, r);
 }
 
@@ -240,6 +259,8 @@ int boxlet_image_import(struct boxlet *b, int fd, const char *path, const char *
                 r = take_options(options, &o, &progress, &observer, &err);
         if (r == 0)
                 r = image_import(store, fd, path, reference, changes, observer, &id, &err);
+        if (r == 0)
+                tell_image(b, "import", id, reference);
         if (r == 0 && ret_id != NULL)
                 *ret_id = id;
         else
@@ -254,6 +275,8 @@ int boxlet_image_tag(struct boxlet *b, const char *source, const char *target, s
         int r = enter(b, &store, &err);
         if (r == 0)
                 r = image_tag(store, source, target, &err);
+        if (r == 0)
+                tell_image(b, "tag", source, target);
         return leave(b, error, &err, r);
 }
 
@@ -277,6 +300,8 @@ int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force
         int r = enter(b, &store, &err);
         if (r == 0)
                 r = image_remove(store, reference_or_id, force != 0, in_use, b, &report, &err);
+        if (r == 0)
+                tell_removed_images(b, report);
         if (r == 0 && ret_report != NULL)
                 *ret_report = report;
         else
@@ -295,6 +320,8 @@ int boxlet_image_prune(struct boxlet *b, int all, uint64_t *ret_freed_bytes, cha
         int r = enter(b, &store, &err);
         if (r == 0)
                 r = image_prune(store, all != 0, in_use, b, &freed, &report, &err);
+        if (r == 0)
+                tell_removed_images(b, report);
         if (r == 0 && ret_freed_bytes != NULL)
                 *ret_freed_bytes = freed;
         if (r == 0 && ret_report != NULL)

@@ -27,6 +27,7 @@
 #include "base/loop.h"
 #include "runtime/life.h"
 #include "runtime/runtime.h"
+#include "runtime/tell.h"
 #include "wire/channel.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ struct boxlet_process {
         int64_t timeout_ms;
         struct loop *loop;
         struct channel *channel;
-        json_t *request;
+        json_t *request, *attributes;
 
         int line_fd, box_fd; /* while PHASE_LINE */
         struct source *line_source, *retry;
@@ -85,6 +86,7 @@ static void destroy(struct boxlet_process *p)
         loop_free(p->loop);
         buffer_done(&p->line);
         json_decref(p->request);
+        json_decref(p->attributes);
         if (p->boxlet != NULL)
                 boxlet_unref(p->boxlet);
         free(p->name);
@@ -112,11 +114,28 @@ int process_failure_code(int code)
         }
 }
 
+/* An exec's events; what happens to init is told by the monitor. */
+static void tell(const struct boxlet_process *p, const char *action, const char *key, const char *value)
+{
+        const json_t *args = json_object_get(json_object_get(p->request, "process"), "args");
+        if (p->is_exec)
+                tell_exec(p->boxlet, p->id, p->attributes, action, args, key, value);
+}
+
+static void tell_end(const struct boxlet_process *p, int exit_code)
+{
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%d", exit_code); /* fits */
+        if (p->phase == PHASE_RUNNING || p->phase == PHASE_EXITED)
+                tell(p, "exec_die", "exitCode", text);
+}
+
 /* The last callback. err NULL: the command ended by itself. */
 static void ended(struct boxlet_process *p, int exit_code, const struct error *err)
 {
         if (p->phase == PHASE_ENDED)
                 return;
+        tell_end(p, exit_code);
         p->phase = PHASE_ENDED;
         p->exit_code = exit_code;
         channel_free(p->channel);
@@ -183,6 +202,7 @@ static void accepted(struct boxlet_process *p)
         if (p->is_exec)
                 send_size(p);
         send_kept(p);
+        tell(p, "exec_start", NULL, NULL);
         if (p->events.started != NULL && !p->discard)
                 p->events.started(p, p->events.data);
         if (p->freed || p->channel == NULL || p->phase != PHASE_RUNNING)
@@ -462,6 +482,7 @@ static int make(const struct process_draft *draft, struct boxlet_process **ret_p
         (void)snprintf(p->id, sizeof(p->id), "%s", draft->box_id);
         p->name = strdup(draft->box_name);
         p->request = json_incref((json_t *)draft->request);
+        p->attributes = json_incref((json_t *)draft->attributes);
         p->is_exec = draft->is_exec;
         p->has_stdin = draft->has_stdin;
         p->ends_with_us = draft->ends_with_us;

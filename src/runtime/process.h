@@ -16,8 +16,9 @@ struct process_draft {
         const json_t *request; /* sent first; a reference is taken */
         bool is_exec;
         bool has_stdin;
-        bool ends_with_us;  /* box or exec, when the connection ends */
-        int64_t timeout_ms; /* of an exec, for its message */
+        bool ends_with_us;        /* box or exec, when the connection ends */
+        int64_t timeout_ms;       /* of an exec, for its message */
+        const json_t *attributes; /* of an exec, for its events; a reference is taken; may be NULL */
 };
 
 /* Takes fd, a connection to the monitor (!is_exec), also on failure. */

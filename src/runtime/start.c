@@ -20,6 +20,7 @@
 #include "runtime/process.h"
 #include "runtime/profile.h"
 #include "runtime/publish.h"
+#include "runtime/tell.h"
 #include "runtime/volume.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@
 /* Everything a start needs, gathered before the monitor is made. */
 struct start {
         struct state_box record;
-        json_t *config;
+        json_t *config, *events;
         char *monitor, *vmm, *agent, *qemu, *passt, *kernel, *rootfs;
         struct engine engine;
         int box_fd, lock_fd;
@@ -53,6 +54,7 @@ static void start_done(struct start *s)
                 free(paths[i]);
         state_box_done(&s->record);
         json_decref(s->config);
+        json_decref(s->events);
         volume_let_go(&s->volumes);
         forward_done(&s->forwards, s->handed_over);
         close_fd(&s->lock_fd);
@@ -143,7 +145,8 @@ static int write_box_json(const struct start *s, struct error *err)
             json_object_set_new(json, "forwards",
                                 forward_box_json(&s->forwards, FIRST_VOLUME_FD + (int)s->volumes.count)) < 0)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
-        bool whole = json != NULL && extras_hand_on(s->config, json) == 0;
+        bool whole = json != NULL && extras_hand_on(s->config, json) == 0 &&
+                     json_object_set(json, "events", s->events) == 0;
         cleanup_free char *text = whole ? json_print(json, &size) : NULL;
         if (text == NULL)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
@@ -227,6 +230,7 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
                 r = forward_listen(b, json_object_get(s->config, "forwards"), &s->forwards, err);
         if (r == 0)
                 r = clear_last_run(s, err);
+        s->events = tell_box_json(b, &s->record);
         if (r == 0)
                 r = write_box_json(s, err);
         if (r == 0)

@@ -20,6 +20,7 @@
 #include "runtime/disk.h"
 #include "runtime/life.h"
 #include "runtime/mounts.h"
+#include "runtime/tell.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,6 +138,8 @@ int volume_ensure(struct boxlet *b, const char *name, uint64_t size_bytes, const
         if (r != -ENOENT)
                 return r;
         r = create(b, folder, name, size_bytes, labels, made_up, err);
+        if (r == 0)
+                tell_volume(b, "create", name);
         return r < 0 ? error_wrap(err, "create volume '%s'", name) : 1;
 }
 
@@ -167,6 +170,7 @@ int volume_remove(struct boxlet *b, const char *name, struct error *err)
                 (void)renameat(folder, trash, folder, name);
                 return r;
         }
+        tell_volume(b, "destroy", name);
         r = path_remove_all_at(folder, trash);
         return r < 0 ? error_errno(err, r, "remove the files of volume '%s'", name) : 0;
 }

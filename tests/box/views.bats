@@ -71,6 +71,27 @@ teardown_file() { box_home_end; }
         wait
 }
 
+@test "events: what has been, chosen and formatted, in one journal of all processes" {
+        boxlet exec seen sh -c 'exit 4' || true
+        boxlet tag busybox other:1
+        boxlet rmi other:1
+        [ "$(boxlet events --stream=false -f box=seen --format '{{.Action}}' | head -n 2 | tr '\n' ' ')" = 'create start ' ]
+        [ "$(boxlet events --since 1h --until 0s -f container=seen -f event=exec_die --format '{{.Actor.Attributes.exitCode}} {{.Actor.Attributes.tier}}')" = '4 back' ]
+        boxlet events --stream=false -f type=image -f event=tag -f event=untag | grep -c 'image \(tag\|untag\) ' | grep -qx 2
+        boxlet events --stream=false -f type=volume --format '{{json .}}' | jq -e '.Action == "create" and .Actor.ID == "data"'
+        [ -z "$(boxlet events --stream=false --until 1h)" ]
+}
+
+@test "events follow what happens" {
+        timeout 60 "$BOXLET" events -f event=die -f event=destroy --format '{{.Action}} {{.Actor.Attributes.name}}' >"$BATS_TEST_TMPDIR/events" &
+        pid=$!
+        sleep 0.5
+        boxlet run --rm --name passing --network none busybox false || true
+        both() { [ "$(cat "$BATS_TEST_TMPDIR/events")" = "$(printf 'die passing\ndestroy passing')" ]; }
+        eventually 30 both
+        kill $pid
+}
+
 @test "rm by a filter; the pid file goes with the monitor" {
         boxlet stop seen
         [ ! -e "$BOXLET_TMP/pid" ]

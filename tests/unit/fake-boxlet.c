@@ -513,6 +513,18 @@ int boxlet_box_logs(struct boxlet_box *box, const struct boxlet_log_options *opt
         return 0;
 }
 
+int boxlet_events(struct boxlet *boxlet, const struct boxlet_event_options *options, boxlet_event_fn fn,
+                  void *data, struct boxlet_error *error)
+{
+        note("events since=%lld until=%lld follow=%d", (long long)options->since_ns,
+             (long long)options->until_ns, options->follow);
+        for (const char *const *event = fake.events; event != NULL && *event != NULL; event++) {
+                if (fn(*event, data) != 0)
+                        return 0;
+        }
+        return 0;
+}
+
 int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_error *error)
 {
         return -ENOENT;

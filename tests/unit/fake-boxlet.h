@@ -26,6 +26,7 @@ struct fake {
         const char *state;          /* of every box */
         const char *list;           /* JSON */
         const char *inspect;        /* JSON */
+        const char *const *events;  /* JSON, NULL-terminated */
         bool missing;               /* no box of any name */
         const char *create_failure; /* no box can be made, with this error */
 };

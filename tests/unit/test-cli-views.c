@@ -319,12 +319,93 @@ static void logs_have_a_limit_and_an_end(void **state)
         assert_string_equal(fake.calls, "logs box since=0 tail=-1 follow=0\n until=100000000000\n");
 }
 
+static void events_are_chosen_and_shown(void **state)
+{
+        static const char *const journal[] = {
+            "{\"time\":1,\"timeNano\":1000000005,\"Type\":\"box\",\"Action\":\"start\",\"Actor\":{\"ID\":"
+            "\"abcd\",\"Attributes\":{\"image\":\"alpine\",\"name\":\"web\",\"tier\":\"fr\\nont\"}},"
+            "\"scope\":"
+            "\"local\"}",
+            "{\"time\":2,\"timeNano\":2000000000,\"Type\":\"box\",\"Action\":\"exec_start: sh\",\"Actor\":{"
+            "\"ID\":\"abcd\",\"Attributes\":{\"image\":\"alpine\",\"name\":\"web\"}},\"scope\":\"local\"}",
+            "{\"time\":3,\"timeNano\":3000000000,\"Type\":\"image\",\"Action\":\"pull\",\"Actor\":{\"ID\":"
+            "\"docker.io/library/alpine:latest\",\"Attributes\":{\"name\":\"docker.io/library/"
+            "alpine:latest\"}},"
+            "\"scope\":\"local\"}",
+            "{\"time\":4,\"timeNano\":4000000000,\"Type\":\"volume\",\"Action\":\"create\",\"Actor\":{\"ID\":"
+            "\"data\",\"Attributes\":{}},\"scope\":\"local\"}",
+            NULL};
+        static const struct {
+                const char *words, *shown;
+        } table[] = {
+            {"", "start exec_start: sh pull create "},
+            {"-f type=box", "start exec_start: sh "},
+            {"-f type=container -f event=start", "start "},
+            {"-f event=exec_start -f event=pull", "exec_start: sh pull "},
+            {"-f event=exec", ""},
+            {"-f box=web", "start exec_start: sh "},
+            {"-f container=ab", "start exec_start: sh "},
+            {"-f box=we", ""},
+            {"-f image=alpine", "start exec_start: sh pull "},
+            {"-f volume=data", "create "},
+            {"-f label=tier", "start "},
+        };
+        (void)state;
+        assert_int_equal(setenv("TZ", "UTC", 1), 0);
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                char words[256];
+                fake_reset();
+                fake.events = journal;
+                (void)snprintf(words, sizeof(words), "events --format {{.Status}} %s", table[i].words);
+                assert_int_equal(fake_run(words), 0);
+                for (char *at = fake_stdout; *at != '\0'; at++)
+                        *at = *at == '\n' ? ' ' : *at;
+                if (strcmp(fake_stdout, table[i].shown) != 0)
+                        fail_msg("%s: '%s'", words, fake_stdout);
+        }
+        assert_int_equal(fake_run("events -f event=start"), 0);
+        assert_string_equal(fake_stdout, "1970-01-01T00:00:01.000000005+00:00 box start abcd (image=alpine, "
+                                         "name=web, tier=fr?ont)\n");
+        assert_int_equal(fake_run("events -f event=create --format json"), 0);
+        assert_string_equal(fake_stdout, "{\"time\":4,\"timeNano\":4000000000,\"Type\":\"volume\",\"Action\":"
+                                         "\"create\",\"Actor\":{\"ID\":\"data\",\"Attributes\":{}},\"scope\":"
+                                         "\"local\"}\n");
+        assert_int_equal(fake_run(
+                             "events -f event=start --format {{.Time}}/{{.ID}}/{{.Actor.Attributes.name}}"),
+                         0);
+        assert_string_equal(fake_stdout, "1/abcd/web\n");
+}
+
+static void events_have_a_beginning_and_an_end(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("events"), 0);
+        assert_int_equal(fake_run("events --since 10"), 0);
+        assert_int_equal(fake_run("events --until 10"), 0);
+        assert_int_equal(fake_run("events --stream=false"), 0);
+        assert_string_equal(fake.calls, "events since=-1 until=0 follow=1\n"
+                                        "events since=10000000000 until=0 follow=1\n"
+                                        "events since=0 until=10000000000 follow=1\n"
+                                        "events since=0 until=0 follow=0\n");
+        assert_int_equal(fake_run("events --format table"), 2);
+        assert_int_equal(fake_run("events --filter colour=red"), 2);
+        assert_non_null(strstr(fake_stderr, "there is no filter 'colour': there are type, event, box,"));
+}
+
 static const struct CMUnitTest cases[] = {
-    cmocka_unit_test(filters_have_dockers_meaning), cmocka_unit_test(bad_filters_are_refused),
-    cmocka_unit_test(templates_print_rows),         cmocka_unit_test(members_are_found_by_index),
-    cmocka_unit_test(rm_takes_a_filter_or_all),     cmocka_unit_test(ports_are_shown_as_docker_does),
-    cmocka_unit_test(labels_come_from_files_too),   cmocka_unit_test(the_hosts_environment_is_under_the_rest),
-    cmocka_unit_test(logs_have_a_limit_and_an_end), cmocka_unit_test(the_id_goes_into_a_new_file_only),
+    cmocka_unit_test(filters_have_dockers_meaning),
+    cmocka_unit_test(bad_filters_are_refused),
+    cmocka_unit_test(templates_print_rows),
+    cmocka_unit_test(members_are_found_by_index),
+    cmocka_unit_test(rm_takes_a_filter_or_all),
+    cmocka_unit_test(ports_are_shown_as_docker_does),
+    cmocka_unit_test(labels_come_from_files_too),
+    cmocka_unit_test(the_hosts_environment_is_under_the_rest),
+    cmocka_unit_test(logs_have_a_limit_and_an_end),
+    cmocka_unit_test(events_are_chosen_and_shown),
+    cmocka_unit_test(events_have_a_beginning_and_an_end),
+    cmocka_unit_test(the_id_goes_into_a_new_file_only),
 };
 
 UNIT_TEST_MAIN(cases)

@@ -938,6 +938,74 @@ static void auto_remove_leaves_nothing(void **state)
         teardown(&f);
 }
 
+/* The actions in the journal, with one attribute of each. */
+static void expect_events(const struct fixture *f, const char *expected)
+{
+        char seen[1024] = "";
+        size_t used = 0;
+        cleanup_free char *text = NULL;
+        assert_int_equal(path_read_at(f->parent_fd, "journal", 1 << 20, &text, NULL), 0);
+        for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+                json_t *json = NULL;
+                assert_int_equal(json_parse(line, strlen(line), "event", &json, NULL), 0);
+                const json_t *attributes = json_object_get(json_object_get(json, "Actor"), "Attributes");
+                const char *more = json_string_value(json_object_get(attributes, "exitCode"));
+                if (more == NULL)
+                        more = json_string_value(json_object_get(attributes, "signal"));
+                assert_string_equal(json_string_value(json_object_get(attributes, "name")), "n");
+                used += (size_t)snprintf(seen + used, sizeof(seen) - used, "%s%s%s ",
+                                         json_string_value(json_object_get(json, "Action")),
+                                         more != NULL ? "=" : "", more != NULL ? more : "");
+                json_decref(json);
+        }
+        assert_string_equal(seen, expected);
+}
+
+static void a_life_goes_into_the_journal(const char *act, const char *more, const char *op,
+                                         const char *expected)
+{
+        struct fixture f;
+        char members[700];
+        setup(&f);
+        (void)snprintf(members, sizeof(members),
+                       "%s,\"events\":{\"folder\":\"%s\",\"attributes\":{\"name\":\"n\"}}", more, f.folder);
+        configure(&f, "", act, "", members);
+        launch(&f, true);
+        peer_ask(&f.first, WAIT);
+        peer_expect_started(&f.first);
+        if (op != NULL) {
+                struct peer other;
+                connect_peer(&f, &other);
+                peer_ask(&other, op);
+                peer_expect(&other, FRAME_REPLY);
+                peer_done(&other);
+        }
+        peer_expect(&f.first, FRAME_EXIT);
+        peer_expect(&f.first, 0);
+        reap(&f);
+        expect_events(&f, expected);
+        teardown(&f);
+}
+
+static void events_are_written(void **state)
+{
+        (void)state;
+        a_life_goes_into_the_journal("[\"exit\",\"3\"]", "", NULL, "start die=3 ");
+}
+
+static void events_of_a_stop(void **state)
+{
+        (void)state;
+        a_life_goes_into_the_journal("[\"wait\"]", ",\"auto_remove\":true", "{\"op\":\"stop\"}",
+                                     "start kill=15 die=143 stop destroy ");
+}
+
+static void events_of_a_box_out_of_memory(void **state)
+{
+        (void)state;
+        a_life_goes_into_the_journal("[\"oom\"]", "", NULL, "start oom die=137 ");
+}
+
 static void console_flood_is_bounded(void **state)
 {
         (void)state;
@@ -1084,6 +1152,9 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(broken_box_json_is_told),
     cmocka_unit_test(bad_requests_are_refused),
     cmocka_unit_test(auto_remove_leaves_nothing),
+    cmocka_unit_test(events_are_written),
+    cmocka_unit_test(events_of_a_stop),
+    cmocka_unit_test(events_of_a_box_out_of_memory),
     cmocka_unit_test(console_flood_is_bounded),
     cmocka_unit_test(log_rotates),
     cmocka_unit_test(full_disk_loses_log_lines_only),
