@@ -9,7 +9,12 @@
  *     ASKED     -> RUNNING   [container_started] (or BOOTING -> RUNNING: its answer may overtake the agent's)
  *     any of these -> HALTING [power_off]     the agent unmounts; only if it can and the disk is to be kept
  *     any of these -> KILLING [kill_machine]
- *     PREPARING, HALTING, KILLING -> DOWN [conclude] nothing runs; state.json is final; the lock is free
+ *     PREPARING, HALTING, KILLING -> DOWN [go_down] nothing runs; state.json is final; the lock is free
+ *     the same                -> RESTING [rest]       by the restart policy: nothing runs; the lock is held
+ *     RESTING   -> PREPARING [begin_again]    the time is over (backoff.c)
+ *     RESTING   -> DOWN      [end_rest]       somebody wants it to end
+ *
+ * While it is RUNNING the machine may be paused (paused); whatever ends the box lets it go on first (wake).
  *
  * Beside it stands the outcome, which is decided once (settle_*) and told to the clients at once: the
  * foreground ended, or the box failed. Whatever decides it then powers the machine off; but where a command
@@ -24,7 +29,8 @@
  * 2. A machine that ended without an outcome is judged only after all connections to the agent have been
  * read to their end: an EXIT may lie in them.
  * 3. After the lock was given up nothing in the box's folder is touched.
- * 4. The request for init is sent once (asked), as soon as the agent is there and init is wanted: the agent
+ * 4. A restart follows only where init has run since the start, and nobody wished the end (last_word).
+ * 5. The request for init is sent once (asked), as soon as the agent is there and init is wanted: the agent
  * keeps it until the machine is set up, and does beforehand what it can.
  */
 #include "monitor/box.h"
@@ -32,6 +38,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "monitor/backoff.h"
 #include "monitor/client.h"
 #include "monitor/config.h"
 #include "monitor/console.h"
@@ -57,6 +64,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #define AGENT_PORT      1024
 #define HALT_MS         30000 /* unmounting a disk that has much to write */
@@ -76,6 +84,7 @@ enum life {
         LIFE_RUNNING,
         LIFE_HALTING,
         LIFE_KILLING,
+        LIFE_RESTING,
         LIFE_DOWN
 };
 enum stop_step { STOP_NONE, STOP_SIGNALLED, STOP_KILLED };
@@ -89,6 +98,13 @@ struct box {
         bool settled; /* the outcome is decided */
         bool hold, asked, log_failed, draining, impatient, stop_asked;
         enum stop_step stop_step;
+        bool paused, pause_wanted; /* the machine stands still; what it was told last */
+        bool last_word;            /* no restart: somebody wished the end */
+        bool ever_ran;             /* init has run since the box was started */
+        int64_t running_ms;        /* by the clock, since when it runs; by the outcome, how long it ran */
+        struct backoff backoff;
+        struct frame_exit exit; /* the outcome, when it is one of the foreground */
+        enum state_phase outcome;
         struct clients *clients;
         struct console *console;
         struct machine *machine;
@@ -104,11 +120,12 @@ struct box {
         struct buffer input;                 /* that came before init runs */
         bool input_ended;
         uint16_t rows, columns;
-        struct source *boot_timer, *stop_timer, *power_timer, *linger_timer;
+        struct source *boot_timer, *stop_timer, *power_timer, *linger_timer, *rest_timer;
         struct source *signals[3];
 };
 
 static void conclude(struct box *b);
+static void end_rest(struct box *b);
 
 static void save_state(struct box *b, bool final)
 {
@@ -123,6 +140,21 @@ static void warn(struct box *b, const char *text)
         state_warn(&b->state, text);
         if (b->life != LIFE_PREPARING)
                 save_state(b, false);
+}
+
+static int64_t clock_ms(void)
+{
+        struct timespec t;
+        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
+        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Lets a paused machine go on: what comes next needs the guest. */
+static void wake(struct box *b)
+{
+        if (b->pause_wanted && machine_pause(b->machine, false) < 0)
+                log_warning("the machine cannot be told to go on");
+        b->pause_wanted = false;
 }
 
 /* ---- the end of the machine ---- */
@@ -146,6 +178,7 @@ static void power_off(struct box *b, int64_t patience_ms)
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
         (void)source_arm(b->stop_timer, -1);
         b->suspicion[0] = '\0';
+        wake(b);
         bool keeps = (b->config.disk != NULL && !b->config.auto_remove) || disks_writable(&b->config);
         if (b->machine_down || !b->booted || b->guest == NULL || !keeps || guest_shutdown(b->guest) < 0) {
                 kill_machine(b);
@@ -157,9 +190,17 @@ static void power_off(struct box *b, int64_t patience_ms)
 
 /* ---- the outcome ---- */
 
+/* How long the run was that ends now. */
+static void stop_clock(struct box *b)
+{
+        b->running_ms = b->life == LIFE_RUNNING ? clock_ms() - b->running_ms : 0;
+}
+
 static void settle(struct box *b, const struct frame_exit *status)
 {
         b->settled = true;
+        stop_clock(b);
+        b->exit = *status;
         b->state.phase = STATE_EXITED;
         b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
         b->state.oom_killed = (status->flags & FRAME_EXIT_OUT_OF_MEM) != 0;
@@ -193,6 +234,7 @@ static void settle_failed(struct box *b, const char *stage, int exit_code, const
         if (b->settled)
                 return;
         b->settled = true;
+        stop_clock(b);
         b->state.phase = STATE_FAILED;
         b->state.exit_code = exit_code;
         b->state.stage = stage;
@@ -322,6 +364,8 @@ static void container_started(int64_t pid, void *data)
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
         b->booted = true;
         b->life = LIFE_RUNNING;
+        b->ever_ran = true;
+        b->running_ms = clock_ms();
         b->state.phase = STATE_RUNNING;
         b->state.pid = pid;
         b->state.started_ns = state_now_ns();
@@ -502,7 +546,21 @@ static void machine_is_down(struct machine *machine, const struct machine_end *e
         conclude(b);
 }
 
-static const struct machine_ops machine_ops = {machine_connection, machine_is_down};
+static void machine_paused(struct machine *machine, bool paused, void *data)
+{
+        struct box *b = data;
+        (void)machine;
+        if (b->settled || b->life != LIFE_RUNNING)
+                return;
+        b->paused = paused;
+        if (b->state.phase == STATE_RUNNING || b->state.phase == STATE_PAUSED) {
+                b->state.phase = paused ? STATE_PAUSED : STATE_RUNNING;
+                save_state(b, false);
+        }
+        clients_paused(b->clients, paused);
+}
+
+static const struct machine_ops machine_ops = {machine_connection, machine_paused, machine_is_down};
 
 static void network_died(struct network *network, bool no_uplink, const char *reason, void *data)
 {
@@ -543,6 +601,7 @@ static int send_signal(struct box *b, int number)
 
 static void stop_with_kill(struct box *b)
 {
+        wake(b);
         b->stop_step = STOP_KILLED;
         events_tell_number(b->events, "kill", "signal", SIGKILL);
         if (b->container != NULL)
@@ -571,13 +630,17 @@ static void on_stop_timer(struct source *s, void *data)
 static void settle_before_start(struct box *b, int signal)
 {
         struct error err = ERROR_INIT;
+        b->last_word = true;
         (void)error_set(&err, -ECANCELED, "the box was ended (signal %d) before its command ran", signal);
         settle_failed(b, "container", 128 + signal, &err);
 }
 
-static void stop(int64_t timeout_ms, void *data)
+/* The box ends for good. */
+static void stop(struct box *b, int64_t timeout_ms)
 {
-        struct box *b = data;
+        b->last_word = true;
+        if (b->life == LIFE_RESTING)
+                end_rest(b);
         if (b->settled)
                 return;
         b->stop_asked = true;
@@ -593,6 +656,7 @@ static void stop(int64_t timeout_ms, void *data)
                 stop_with_kill(b);
                 return;
         }
+        wake(b);
         if (b->stop_step == STOP_NONE) {
                 b->state.phase = STATE_STOPPING;
                 save_state(b, false);
@@ -604,12 +668,38 @@ static void stop(int64_t timeout_ms, void *data)
         drain(b);
 }
 
+static void stop_wanted(int64_t timeout_ms, void *data)
+{
+        struct box *b = data;
+        b->state.stopped = true;
+        stop(b, timeout_ms);
+}
+
+/* Signals by which people end a program: what they end is not started again. */
+static bool is_wish_to_end(const struct box *b, int signal)
+{
+        return signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGQUIT ||
+               signal == (int)b->config.stop_signal;
+}
+
 static int kill_init(int signal, struct error *err, void *data)
 {
         struct box *b = data;
+        bool wish = is_wish_to_end(b, signal);
+        if (b->life == LIFE_RESTING && !wish)
+                return error_set(err, -ESRCH,
+                                 "send a signal: the box's command has ended, and is to restart");
+        if (wish)
+                b->last_word = b->state.stopped = true;
+        if (b->life == LIFE_RESTING) {
+                end_rest(b);
+                return 0;
+        }
         if (b->settled)
                 return error_set(err, -ESRCH, "send a signal: the box's command has ended");
         if (b->life == LIFE_RUNNING) {
+                if (wish)
+                        wake(b);
                 int r = signal == SIGKILL ? 0 : send_signal(b, signal);
                 if (signal == SIGKILL)
                         stop_with_kill(b);
@@ -630,6 +720,7 @@ static void unleashed(void *data)
         struct box *b = data;
         if (b->settled)
                 return;
+        b->last_word = true;
         log_info("the caller has gone: the box ends");
         settle_killed(b, LEASH_HALT_MS);
 }
@@ -651,6 +742,48 @@ static json_t *status(void *data)
         if (json != NULL && b->state.started_ns != 0)
                 (void)json_object_set_new(json, "started_ns", json_integer(b->state.started_ns));
         return json;
+}
+
+static int pause_wanted(bool paused, struct error *err, void *data)
+{
+        struct box *b = data;
+        if (b->life != LIFE_RUNNING || b->settled)
+                return error_set(err, -ESRCH, "it is not running");
+        if (b->stop_step != STOP_NONE)
+                return error_set(err, -EBUSY, "it is being stopped");
+        if (b->pause_wanted == paused)
+                return error_set(err, -EALREADY, paused ? "it is paused already" : "it is not paused");
+        int r = machine_pause(b->machine, paused);
+        if (r < 0)
+                return error_errno(err, r, "tell the machine");
+        b->pause_wanted = paused;
+        return 0;
+}
+
+/* What box.json says is laid down at a start; this is what may change later. */
+static int update(const json_t *request, struct error *err, void *data)
+{
+        struct box *b = data;
+        struct restart_policy restart = b->config.restart;
+        int64_t cpus = b->config.cpus, memory_bytes = b->config.memory_bytes;
+        int r = 0;
+        if (json_object_get(request, "restart") != NULL)
+                r = restart_read(json_object_get(request, "restart"), &restart, err);
+        if (r == 0)
+                r = json_get_integer_or(request, "cpus", 1, 1024, cpus, &cpus, err);
+        if (r == 0)
+                r = json_get_integer_or(request, "memory_bytes", 16LL << 20, 1LL << 50, memory_bytes,
+                                        &memory_bytes, err);
+        if (r == 0 && b->config.auto_remove && restart.kind != RESTART_NO)
+                r = error_set(err, -EINVAL, "a box that is removed when it has ended cannot be restarted");
+        if (r < 0)
+                return r;
+        b->config.restart = restart;
+        b->config.cpus = cpus; /* of the next machine */
+        b->config.memory_bytes = memory_bytes;
+        if (b->life == LIFE_RESTING && restart.kind == RESTART_NO)
+                end_rest(b);
+        return 0;
 }
 
 static void input(const void *bytes, size_t size, void *data)
@@ -702,10 +835,12 @@ static void idle(void *data)
 
 static const struct clients_ops clients_ops = {
     .start = start_wanted,
-    .stop = stop,
+    .stop = stop_wanted,
     .kill = kill_init,
     .unleashed = unleashed,
     .status = status,
+    .pause = pause_wanted,
+    .update = update,
     .input = input,
     .input_is_full = input_is_full,
     .resize = resize,
@@ -718,20 +853,23 @@ static void on_signal(struct source *s, int signal, pid_t sender, void *data)
         struct box *b = data;
         (void)s;
         log_info("signal %d from process %d", signal, (int)sender);
-        if (b->settled)
+        b->last_word = true;
+        if (b->life == LIFE_RESTING)
+                end_rest(b);
+        else if (b->settled)
                 kill_machine(b); /* asked twice: no more waiting for the guest */
         else if (b->stop_step == STOP_SIGNALLED)
                 stop_with_kill(b);
         else
-                stop(-1, b);
+                stop(b, -1);
 }
 
 /* ---- the end ---- */
 
-static void release(struct box *b)
+/* What one run of the machine has. */
+static void release_run(struct box *b)
 {
-        forwards_free(b->forwards);
-        b->forwards = NULL;
+        forwards_shut(b->forwards);
         network_free(b->network);
         b->network = NULL;
         container_free(b->container);
@@ -741,32 +879,29 @@ static void release(struct box *b)
         machine_free(b->machine);
         b->machine = NULL;
         remains_reap();
-        disks_release(&b->config);
         if (b->console != NULL)
                 console_drain(b->console);
         console_free(b->console);
         b->console = NULL;
+        (void)unlinkat(b->plan.box_fd, "vsock.sock", 0); /* it may never have been made */
+}
+
+static void release(struct box *b)
+{
+        release_run(b);
+        forwards_free(b->forwards);
+        b->forwards = NULL;
+        disks_release(&b->config);
         logfile_free(b->log);
         b->log = NULL;
 }
 
-static void conclude(struct box *b)
+static void go_down(struct box *b)
 {
-        if (b->life == LIFE_DOWN)
-                return;
-        bool connected = b->guest != NULL || b->container != NULL;
-        if (!b->settled && connected && !b->impatient)
-                return; /* their end follows: invariant 2 */
-        if (!b->settled)
-                judge(b); /* comes back here through kill_machine() */
-        if (b->life == LIFE_DOWN)
-                return;
         b->life = LIFE_DOWN;
         clients_close_door(b->clients, b->plan.box_fd);
-        (void)unlinkat(b->plan.box_fd, "vsock.sock", 0); /* it may never have been made */
         release(b);
         pidfile_remove(b->config.pid_file);
-        b->state.finished_ns = state_now_ns();
         int r = b->config.auto_remove ? remains_remove_folder(b->plan.box_fd, b->config.id) : 0;
         if (r < 0)
                 log_error("remove the box's folder: %s", strerror(-r));
@@ -779,6 +914,66 @@ static void conclude(struct box *b)
         (void)flock(b->plan.lock_fd, LOCK_UN); /* the box is down, though clients may still be reading */
         (void)source_arm(b->linger_timer, LINGER_MS); /* an armed timerfd cannot refuse */
         clients_down(b->clients);
+}
+
+/* Below 0: the box stays down. */
+static int64_t decide_restart(struct box *b)
+{
+        if (b->last_word || !b->ever_ran)
+                return -1;
+        return backoff_next(&b->backoff, &b->config.restart, b->state.exit_code, b->running_ms);
+}
+
+static void rest(struct box *b, int64_t delay_ms)
+{
+        log_info("the box ended with code %d; restart %lld follows in %lld ms", b->state.exit_code,
+                 (long long)b->backoff.restarts, (long long)delay_ms);
+        b->life = LIFE_RESTING;
+        (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
+        (void)source_arm(b->stop_timer, -1);
+        (void)source_arm(b->power_timer, -1);
+        release_run(b);
+        b->outcome = b->state.phase;
+        b->state.phase = STATE_RESTARTING;
+        b->state.restarts = b->backoff.restarts;
+        save_state(b, false);
+        clients_turn_over(b->clients);
+        (void)source_arm(b->rest_timer, delay_ms); /* an armed timerfd cannot refuse */
+}
+
+/* Instead of the restart: the box is down, with the outcome it had. */
+static void end_rest(struct box *b)
+{
+        (void)source_arm(b->rest_timer, -1); /* disarming cannot fail */
+        b->state.phase = b->outcome;
+        b->state.restarts--;
+        if (b->outcome == STATE_EXITED) {
+                clients_exited(b->clients, &b->exit);
+        } else {
+                struct error err = ERROR_INIT;
+                (void)error_set(&err, -EIO, "%s", b->state.error);
+                clients_failed(b->clients, &err, b->state.stage, b->state.exit_code);
+        }
+        go_down(b);
+}
+
+static void conclude(struct box *b)
+{
+        if (b->life >= LIFE_RESTING)
+                return;
+        bool connected = b->guest != NULL || b->container != NULL;
+        if (!b->settled && connected && !b->impatient)
+                return; /* their end follows: invariant 2 */
+        if (!b->settled)
+                judge(b); /* comes back here through kill_machine() */
+        if (b->life >= LIFE_RESTING)
+                return;
+        b->state.finished_ns = state_now_ns();
+        int64_t delay_ms = decide_restart(b);
+        if (delay_ms < 0)
+                go_down(b);
+        else
+                rest(b, delay_ms);
 }
 
 static void on_linger_timer(struct source *s, void *data)
@@ -831,10 +1026,9 @@ static int start_machine(struct box *b, struct error *err)
         return r;
 }
 
-/* Everything up to the running machine. On failure *ret_stage says where. */
-static int prepare(struct box *b, const char **ret_stage, struct error *err)
+/* What all runs share. */
+static int prepare_box(struct box *b, struct error *err)
 {
-        *ret_stage = "machine";
         int r = clients_listen(b->clients, b->plan.box_fd, err);
         if (r == 0)
                 r = read_config(b, err);
@@ -849,14 +1043,68 @@ static int prepare(struct box *b, const char **ret_stage, struct error *err)
                                 err);
         if (r == 0)
                 r = pidfile_write(b->config.pid_file, err);
-        if (r < 0)
-                return r;
+        return r;
+}
+
+/* Up to the running machine. On failure *ret_stage says where. */
+static int prepare_run(struct box *b, const char **ret_stage, struct error *err)
+{
         *ret_stage = "network";
-        r = start_network(b, err);
+        int r = start_network(b, err);
         if (r < 0)
                 return r;
         *ret_stage = "machine";
         return start_machine(b, err);
+}
+
+static void begin_run(struct box *b)
+{
+        const char *stage;
+        struct error err = ERROR_INIT;
+        if (prepare_run(b, &stage, &err) < 0) {
+                settle_failed(b, stage, EXIT_BOX_FAILED, &err);
+                return;
+        }
+        save_state(b, false);
+        b->life = LIFE_BOOTING;
+        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
+        clients_ready(b->clients);
+}
+
+static int read_spec_again(struct box *b, struct error *err)
+{
+        cleanup_free char *text = NULL;
+        size_t size;
+        int r = path_read_at(b->plan.box_fd, "box.json", CONFIG_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_errno(err, r, "read box.json");
+        return config_take_spec(&b->config, text, size, err);
+}
+
+static void forget_run(struct box *b)
+{
+        b->life = LIFE_PREPARING;
+        b->settled = b->asked = b->log_failed = b->draining = b->impatient = false;
+        b->machine_down = b->booted = b->input_ended = b->paused = b->pause_wanted = false;
+        b->stop_step = STOP_NONE;
+        b->suspicion[0] = '\0';
+        b->end = (struct machine_end){0};
+        b->running_ms = 0;
+        buffer_done(&b->input);
+        buffer_init(&b->input, CHANNEL_QUEUE_MAX);
+        state_renew(&b->state);
+}
+
+static void begin_again(struct source *s, void *data)
+{
+        struct box *b = data;
+        struct error err = ERROR_INIT;
+        (void)s;
+        forget_run(b);
+        if (read_spec_again(b, &err) < 0)
+                settle_failed(b, "machine", EXIT_BOX_FAILED, &err);
+        else
+                begin_run(b);
 }
 
 static int add_sources(struct box *b)
@@ -869,6 +1117,8 @@ static int add_sources(struct box *b)
                 r = loop_add_timer(b->loop, on_power_timer, b, &b->power_timer);
         if (r == 0)
                 r = loop_add_timer(b->loop, on_linger_timer, b, &b->linger_timer);
+        if (r == 0)
+                r = loop_add_timer(b->loop, begin_again, b, &b->rest_timer);
         for (size_t i = 0; i < 3 && r == 0; i++)
                 r = loop_add_signal(b->loop, signals[i], on_signal, b, &b->signals[i]);
         return r;
@@ -876,7 +1126,6 @@ static int add_sources(struct box *b)
 
 static int begin(struct box *b, struct error *err)
 {
-        const char *stage;
         int r = state_init(&b->state, b->plan.box_fd, err);
         if (r < 0)
                 return r;
@@ -888,14 +1137,10 @@ static int begin(struct box *b, struct error *err)
         if (r < 0)
                 return error_errno(err, r, "begin");
         struct error why = ERROR_INIT;
-        if (prepare(b, &stage, &why) < 0) {
-                settle_failed(b, stage, EXIT_BOX_FAILED, &why);
-                return 0;
-        }
-        save_state(b, false);
-        b->life = LIFE_BOOTING;
-        (void)source_arm(b->boot_timer, b->config.boot_timeout_ms); /* an armed timerfd cannot refuse */
-        clients_ready(b->clients);
+        if (prepare_box(b, &why) < 0)
+                settle_failed(b, "machine", EXIT_BOX_FAILED, &why);
+        else
+                begin_run(b);
         return 0;
 }
 
@@ -928,6 +1173,7 @@ void box_free(struct box *b)
         source_free(b->stop_timer);
         source_free(b->power_timer);
         source_free(b->linger_timer);
+        source_free(b->rest_timer);
         for (size_t i = 0; i < 3; i++)
                 source_free(b->signals[i]);
         buffer_done(&b->input);

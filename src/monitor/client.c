@@ -3,7 +3,8 @@
  * Clients. The box's story (ready, started, failed, exited, down) is kept here once; tell() brings one client
  * up to date with it, whenever either changes. So it does not matter when somebody comes.
  *
- *     NEW -> ATTACHED, WAITING, STOPPING [take_request]  by the op; others are answered and finished
+ *     NEW -> ATTACHED, WAITING, STOPPING, PAUSING, RESUMING [take_request] by the op; others are answered and
+ * finished
  *     any -> (finished) [finish]                         the last frame is queued; the write side closes
  * after it any -> (freed)    [on_closed]                      the other side has gone
  *
@@ -31,7 +32,15 @@
 #define CLIENTS_MAX     256
 #define CONTROL_BACKLOG 64
 
-enum client_kind { CLIENT_NEW, CLIENT_ATTACHED, CLIENT_WAITING, CLIENT_STOPPING, CLIENT_ANSWERED };
+enum client_kind {
+        CLIENT_NEW,
+        CLIENT_ATTACHED,
+        CLIENT_WAITING,
+        CLIENT_STOPPING,
+        CLIENT_PAUSING,
+        CLIENT_RESUMING,
+        CLIENT_ANSWERED
+};
 
 struct client {
         struct clients *all;
@@ -55,7 +64,7 @@ struct clients {
         unsigned count;
         bool blocked;
         /* the story */
-        bool ready, started, failed, exited, down;
+        bool ready, started, paused, failed, exited, down;
         int64_t pid;
         struct error failure;
         const char *stage;
@@ -103,6 +112,11 @@ static void tell_end(struct client *c)
                 finish(c);
 }
 
+static bool is_pausing(const struct client *c)
+{
+        return c->kind == CLIENT_PAUSING || c->kind == CLIENT_RESUMING;
+}
+
 /* Everything of the story that c has not heard yet. */
 static void tell(struct client *c)
 {
@@ -119,6 +133,11 @@ static void tell(struct client *c)
         }
         if (listens && !c->finished && !c->told_end && (all->failed || all->exited))
                 tell_end(c);
+        if (is_pausing(c) && !c->finished && (all->failed || all->exited)) {
+                struct error err = ERROR_INIT;
+                (void)error_set(&err, -ESRCH, "the box has ended");
+                refuse(c, &err);
+        }
         if (c->kind == CLIENT_STOPPING && !c->finished && all->down)
                 send_json(c, FRAME_REPLY, json_object());
         if (all->down && c->kind != CLIENT_NEW)
@@ -163,6 +182,8 @@ static int parse_streams(struct client *c, const json_t *json, struct error *err
 static int take_listener(struct client *c, const json_t *json, bool attach, struct error *err)
 {
         bool start;
+        if (attach && c->all->paused)
+                return error_set(err, -EBUSY, "the box is paused: unpause it first");
         int r = attach ? parse_streams(c, json, err) : 0;
         if (r == 0)
                 r = json_get_bool_or(json, "start", false, &start, err);
@@ -205,6 +226,25 @@ static int take_stop(struct client *c, const json_t *json, struct error *err)
         return 0;
 }
 
+static int take_pause(struct client *c, bool paused, struct error *err)
+{
+        int r = c->all->ops->pause(paused, err, c->all->data);
+        if (r == 0)
+                c->kind = paused ? CLIENT_PAUSING : CLIENT_RESUMING;
+        return r;
+}
+
+static int take_update(struct client *c, const json_t *json, struct error *err)
+{
+        int r = c->all->ops->update(json, err, c->all->data);
+        if (r < 0)
+                return r;
+        c->kind = CLIENT_ANSWERED;
+        send_json(c, FRAME_REPLY, json_object());
+        finish(c);
+        return 0;
+}
+
 static int take_op(struct client *c, const json_t *json, struct error *err)
 {
         const char *op;
@@ -225,6 +265,10 @@ static int take_op(struct client *c, const json_t *json, struct error *err)
                 return take_kill(c, json, err);
         if (strcmp(op, "stop") == 0)
                 return take_stop(c, json, err);
+        if (strcmp(op, "pause") == 0 || strcmp(op, "unpause") == 0)
+                return take_pause(c, op[0] == 'p', err);
+        if (strcmp(op, "update") == 0)
+                return take_update(c, json, err);
         if (strcmp(op, "status") != 0)
                 return error_set(err, -EOPNOTSUPP, "'%s' is no request this monitor knows", op);
         c->kind = CLIENT_ANSWERED;
@@ -440,6 +484,7 @@ void clients_started(struct clients *all, int64_t pid)
 void clients_failed(struct clients *all, const struct error *err, const char *stage, int exit_code)
 {
         all->failed = true;
+        all->paused = false;
         all->failure = *err;
         all->stage = stage;
         all->exit_code = exit_code;
@@ -449,8 +494,34 @@ void clients_failed(struct clients *all, const struct error *err, const char *st
 void clients_exited(struct clients *all, const struct frame_exit *status)
 {
         all->exited = true;
+        all->paused = false;
         all->status = *status;
         tell_all(all);
+}
+
+void clients_paused(struct clients *all, bool paused)
+{
+        all->paused = paused;
+        for (struct client *c = all->first; c != NULL; c = c->next) {
+                if (c->kind != (paused ? CLIENT_PAUSING : CLIENT_RESUMING) || c->finished)
+                        continue;
+                c->kind = CLIENT_ANSWERED;
+                send_json(c, FRAME_REPLY, json_object());
+                finish(c);
+        }
+}
+
+void clients_turn_over(struct clients *all)
+{
+        for (struct client *c = all->first; c != NULL; c = c->next) {
+                if (c->kind == CLIENT_NEW)
+                        continue;
+                c->leash = c->held = c->blocking = false;
+                finish(c);
+        }
+        update_blocked(all);
+        all->started = all->paused = all->failed = all->exited = false;
+        clients_resume_input(all); /* so that it is seen when they go */
 }
 
 void clients_close_door(struct clients *all, int box_fd)

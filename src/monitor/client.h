@@ -22,6 +22,8 @@ struct clients_ops {
         int (*kill)(int signal, struct error *err, void *data);
         void (*unleashed)(void *data); /* one whose life the box's hangs on has gone */
         json_t *(*status)(void *data);
+        int (*pause)(bool paused, struct error *err, void *data); /* clients_paused() follows */
+        int (*update)(const json_t *request, struct error *err, void *data);
         void (*input)(const void *bytes, size_t size, void *data); /* size 0: the end */
         bool (*input_is_full)(void *data); /* then clients_resume_input() is to be called later */
         void (*resize)(uint16_t rows, uint16_t columns, void *data);
@@ -43,6 +45,10 @@ void clients_ready(struct clients *clients);
 void clients_started(struct clients *clients, int64_t pid);
 void clients_failed(struct clients *clients, const struct error *err, const char *stage, int exit_code);
 void clients_exited(struct clients *clients, const struct frame_exit *status);
+/* The box was paused, or goes on. */
+void clients_paused(struct clients *clients, bool paused);
+/* The box ended, and will be started again: who was told of the end is done with; the story begins anew. */
+void clients_turn_over(struct clients *clients);
 /* No new clients, and the socket file is removed. */
 void clients_close_door(struct clients *clients, int box_fd);
 /* The box is down: everybody gets what is owed and the end. idle() follows, perhaps at once. */

@@ -281,6 +281,14 @@ static int read_network(struct config *c, struct error *err)
         return r;
 }
 
+static int read_restart(struct config *c, struct error *err)
+{
+        int r = restart_read(json_object_get(c->document, "restart"), &c->restart, err);
+        if (r == 0 && c->auto_remove && c->restart.kind != RESTART_NO)
+                r = error_set(err, -EINVAL, "'restart' and 'auto_remove' exclude each other");
+        return r;
+}
+
 static int read_log(struct config *c, struct error *err)
 {
         const json_t *o = NULL;
@@ -312,7 +320,7 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
                                     struct error *) = {read_identity, read_programs,  read_machine,
                                                        read_root,     read_shares,    read_disks,
                                                        read_forwards, read_container, read_network,
-                                                       read_log,      read_extras};
+                                                       read_log,      read_extras,    read_restart};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)
@@ -326,6 +334,26 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
                 return error_wrap(err, "read box.json");
         }
         *ret_config = c;
+        return 0;
+}
+
+int config_take_spec(struct config *c, const char *text, size_t size, struct error *err)
+{
+        cleanup_json json_t *json = NULL;
+        const json_t *container = NULL, *spec = NULL, *command = NULL;
+        int r = json_parse(text, size, "box.json", &json, err);
+        if (r == 0)
+                r = get_object(json, "container", true, &container, err);
+        if (r == 0)
+                r = get_object(container, "spec", true, &spec, err);
+        if (r == 0)
+                r = get_object(container, "command", c->has_command, &command, err);
+        if (r < 0)
+                return error_wrap(err, "read box.json");
+        if (json_object_set(c->document, "container", (json_t *)container) < 0)
+                return error_set(err, -ENOMEM, "read box.json: out of memory");
+        c->spec = spec;
+        c->command = c->has_command ? command : NULL;
         return 0;
 }
 

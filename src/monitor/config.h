@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "wire/restart.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,6 +67,7 @@ struct config {
         const char *pid_file;            /* may be NULL */
         const char *events_folder;       /* of the journal; may be NULL */
         const json_t *events_attributes; /* may be NULL */
+        struct restart_policy restart;
 };
 
 /* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */
@@ -75,5 +77,8 @@ void config_done(struct config *config);
 /* Lets go of the container's specification (and the command), which is the bulk of the document, once it has
  * been used. */
 void config_drop_spec(struct config *config);
+
+/* Takes them again from the text of box.json, for another start. */
+int config_take_spec(struct config *config, const char *text, size_t size, struct error *err);
 
 #endif

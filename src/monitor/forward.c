@@ -251,6 +251,16 @@ void forwards_open(struct forwards *f)
         let_in(f);
 }
 
+void forwards_shut(struct forwards *f)
+{
+        if (f == NULL)
+                return;
+        f->open = false;
+        while (f->connections != NULL)
+                connection_free(f->connections);
+        let_in(f);
+}
+
 /* By what it is, not by its name alone: the file may be somebody else's by now. */
 static void remove_file(const struct config_forward *config)
 {
@@ -262,9 +272,7 @@ void forwards_free(struct forwards *f)
 {
         if (f == NULL)
                 return;
-        f->open = false;
-        while (f->connections != NULL)
-                connection_free(f->connections);
+        forwards_shut(f);
         for (size_t i = 0; i < f->count; i++) {
                 remove_file(f->listeners[i].config);
                 source_free(f->listeners[i].source);

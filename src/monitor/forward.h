@@ -19,6 +19,9 @@ int forwards_new(struct loop *loop, int box_fd, const struct config *config, str
 /* Init runs: connections are let in from now on. */
 void forwards_open(struct forwards *forwards);
 
+/* Init is gone: connections end, and new ones wait until forwards_open(). */
+void forwards_shut(struct forwards *forwards);
+
 /* Ends every connection and removes the sockets, if they still are the ones that were made. NULL is fine. */
 void forwards_free(struct forwards *forwards);
 

@@ -199,6 +199,8 @@ static void take_event(struct machine *m, const json_t *json, int *fd)
         if (strcmp(event, "connection") == 0 && *fd >= 0 &&
             json_get_integer(json, "port", 0, UINT32_MAX, &port, NULL) == 0) {
                 m->ops->connection(m, (unsigned)port, take_fd(fd), m->data);
+        } else if (strcmp(event, "paused") == 0 || strcmp(event, "resumed") == 0) {
+                m->ops->paused(m, event[0] == 'p', m->data);
         } else if (strcmp(event, "ended") == 0 && m->end.reason[0] == '\0') {
                 copy_text(json, "reason", m->end.reason, sizeof(m->end.reason));
                 copy_text(json, "detail", m->end.detail, sizeof(m->end.detail));
@@ -313,14 +315,24 @@ int machine_start(struct loop *loop, const struct machine_plan *plan, const stru
         return 0;
 }
 
+static int say(struct machine *m, const char *text)
+{
+        if (m->socket_source == NULL)
+                return -EPIPE;
+        return send(m->socket, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int machine_pause(struct machine *m, bool paused)
+{
+        return say(m, paused ? "{\"op\":\"pause\"}" : "{\"op\":\"resume\"}");
+}
+
 void machine_quit(struct machine *m)
 {
-        static const char quit[] = "{\"op\":\"quit\"}";
         if (m->child_source == NULL || m->end.wanted)
                 return;
         m->end.wanted = true;
-        if (m->socket_source == NULL ||
-            send(m->socket, quit, sizeof(quit) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        if (say(m, "{\"op\":\"quit\"}") < 0)
                 (void)process_signal(m->pidfd, SIGKILL); /* it does not listen; gone already is fine */
         else
                 (void)source_arm(m->deadline, QUIT_PATIENCE_MS); /* an armed timerfd cannot refuse */

@@ -20,6 +20,8 @@ struct machine_end {
 struct machine_ops {
         /* The guest connected to a port of the host. fd is the callee's now. */
         void (*connection)(struct machine *machine, unsigned port, int fd, void *data);
+        /* Its processors stand still, or go on: the answer to machine_pause(). */
+        void (*paused)(struct machine *machine, bool paused, void *data);
         /* Nothing runs any more: boxlet-vmm has ended and is reaped. The last call. */
         void (*down)(struct machine *machine, const struct machine_end *end, void *data);
 };
@@ -35,6 +37,9 @@ struct machine_plan {
 
 int machine_start(struct loop *loop, const struct machine_plan *plan, const struct machine_ops *ops,
                   void *data, struct machine **ret_machine, struct error *err);
+
+/* Stops its processors, or lets them go on; paused() tells when. -errno: it does not listen. */
+int machine_pause(struct machine *machine, bool paused);
 
 /* Ends it at once; what does not obey is killed. down() tells. */
 void machine_quit(struct machine *machine);

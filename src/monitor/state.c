@@ -25,7 +25,8 @@ int64_t state_now_ns(void)
 
 const char *state_phase_name(enum state_phase phase)
 {
-        static const char *const names[] = {"starting", "running", "stopping", "exited", "failed"};
+        static const char *const names[] = {"starting",   "running", "paused", "stopping",
+                                            "restarting", "exited",  "failed"};
         return names[phase];
 }
 
@@ -57,6 +58,18 @@ void state_done(struct state *s)
         s->warnings = s->monitor = s->ports = NULL;
 }
 
+void state_renew(struct state *s)
+{
+        s->phase = STATE_STARTING;
+        s->pid = s->started_ns = s->finished_ns = 0;
+        s->exit_code = -1;
+        s->oom_killed = false;
+        s->stage = NULL;
+        (void)json_array_clear(s->warnings); /* it is one */
+        json_decref(s->ports);
+        s->ports = NULL;
+}
+
 void state_warn(struct state *s, const char *text)
 {
         size_t count = json_array_size(s->warnings);
@@ -84,6 +97,10 @@ static json_t *document(const struct state *s)
                 r = json_object_set_new(json, "exit_code", json_integer(s->exit_code));
         if (r == 0 && s->exit_code >= 0)
                 r = json_object_set_new(json, "oom_killed", json_boolean(s->oom_killed));
+        if (r == 0 && s->stopped)
+                r = json_object_set_new(json, "stopped", json_true());
+        if (r == 0 && s->restarts != 0)
+                r = json_object_set_new(json, "restarts", json_integer(s->restarts));
         if (r == 0 && s->stage != NULL)
                 r = json_object_set_new(json, "stage", json_string(s->stage));
         if (r == 0 && s->stage != NULL)

@@ -12,7 +12,15 @@
 
 #define STATE_WARNINGS_MAX 16
 
-enum state_phase { STATE_STARTING, STATE_RUNNING, STATE_STOPPING, STATE_EXITED, STATE_FAILED };
+enum state_phase {
+        STATE_STARTING,
+        STATE_RUNNING,
+        STATE_PAUSED,
+        STATE_STOPPING,
+        STATE_RESTARTING, /* it ended, and is started again in a moment */
+        STATE_EXITED,
+        STATE_FAILED
+};
 
 struct state {
         int dir_fd;
@@ -21,6 +29,8 @@ struct state {
         int64_t started_ns, finished_ns;
         int exit_code; /* -1: not yet */
         bool oom_killed;
+        bool stopped; /* the end was somebody's wish: `stop` or `kill` */
+        int64_t restarts;
         const char *stage; /* NULL: nothing failed */
         char error[ERROR_TEXT_MAX];
         json_t *warnings; /* array */
@@ -31,6 +41,9 @@ struct state {
 /* dir_fd is borrowed. */
 int state_init(struct state *state, int dir_fd, struct error *err);
 void state_done(struct state *state);
+
+/* Forgets the last run's part, for another start of the same box. */
+void state_renew(struct state *state);
 
 /* Adds a warning; the same one twice, and more than STATE_WARNINGS_MAX, are dropped. Writes nothing. */
 void state_warn(struct state *state, const char *text);

@@ -13,6 +13,8 @@
  */
 #include "base/error.h"
 
+#include <stdbool.h>
+
 enum machine_end {
         MACHINE_GUEST_RESET,    /* the guest asked for reset or power-off, also by a panic */
         MACHINE_GUEST_SHUTDOWN, /* it ended the machine by the port that is there for it */
@@ -45,8 +47,11 @@ struct machine_ops {
         /* Something has happened that measurements want to know; may be NULL. */
         void (*note)(struct machine *m, const char *moment);
 
-        /* Ends the guest at once. */
+        /* Ends the guest at once, also while it is paused. */
         void (*stop)(struct machine *m);
+
+        /* Stops the processors, and lets them go on. Twice is as once. Below 0: it cannot be done now. */
+        int (*pause)(struct machine *m, bool paused);
 
         /* Frees it all; the guest is gone when this returns. */
         void (*free)(struct machine *m);

@@ -93,6 +93,17 @@ static void on_quit(void *data)
                 v->machine->ops->stop(v->machine);
 }
 
+/* The monitor waits for our word: without it, it says that the machine does not answer. */
+static void on_pause(bool paused, void *data)
+{
+        struct vmm *v = data;
+        int r = v->machine == NULL ? -EAGAIN : v->machine->ops->pause(v->machine, paused);
+        if (r == 0)
+                r = link_send_paused(v->link, paused);
+        if (r < 0)
+                log_warning("cannot %s the machine: %s", paused ? "pause" : "resume", strerror(-r));
+}
+
 static int on_control(void *data, uint32_t port, int fd)
 {
         struct vmm *v = data;
@@ -125,7 +136,7 @@ static int make_machine(struct vmm *v, const struct machine_events *events, stru
 
 static int make(struct vmm *v, struct error *err)
 {
-        struct link_events link_events = {.quit = on_quit, .data = v};
+        struct link_events link_events = {.quit = on_quit, .pause = on_pause, .data = v};
         struct machine_events machine_events = {.running = on_running, .ended = on_ended, .data = v};
         struct vsock_host_options vsock = {.guest_cid = GUEST_CID,
                                            .connection_max = CONNECTION_MAX,

@@ -5,9 +5,9 @@
  * and the agent behave, the first words of the container's args what init does:
  *
  *     machine: "" | silent | panic | panic-later | reset | engine-died | engine-missing | crash | stubborn |
- * flood agent:   agent-error | root-error | agent-gone | boot-hangs | start-hangs | no-halt | garbage init:
- * exit N | signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing | denied | stream
- * MIB | lost | size | env
+ * flood | frozen agent:   agent-error | root-error | agent-gone | boot-hangs | start-hangs | no-halt |
+ * garbage init: exit N | signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing |
+ * denied | stream MIB | lost | size | env
  */
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -317,9 +317,16 @@ static void on_monitor(struct source *s, int fd, uint32_t events, void *data)
         char bytes[256];
         (void)s;
         (void)events;
-        ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
-        if (n > 0 && is(f, "stubborn"))
+        ssize_t n = recv(fd, bytes, sizeof(bytes) - 1, 0);
+        if (n > 0 && (is(f, "stubborn") || is(f, "frozen")))
                 return;
+        bytes[n > 0 ? n : 0] = '\0';
+        if (strstr(bytes, "\"pause\"") != NULL || strstr(bytes, "\"resume\"") != NULL) {
+                bool paused = strstr(bytes, "\"pause\"") != NULL;
+                tell(f, paused ? "{\"event\":\"paused\"}" : "{\"event\":\"resumed\"}", -1);
+                say(f, paused ? "the machine is paused\r\n" : "the machine goes on\r\n");
+                return;
+        }
         if (n > 0)
                 end(f, "quit", "");
         _exit(0);
@@ -355,9 +362,18 @@ static void flood(const struct fake *f)
         }
 }
 
+static int number(const json_t *config, const char *key)
+{
+        return (int)json_integer_value(json_object_get(config, key));
+}
+
 static void begin(struct fake *f)
 {
+        char line[100];
         say(f, "the guest's kernel speaks\r\n");
+        (void)snprintf(line, sizeof(line), "cpus %d, memory %d\r\n", number(f->config, "cpus"),
+                       number(f->config, "memory_bytes"));
+        say(f, line);
         if (is(f, "crash"))
                 _exit(3);
         if (is(f, "engine-missing"))
@@ -373,11 +389,6 @@ static void begin(struct fake *f)
         if (is(f, "flood"))
                 flood(f);
         speak(f);
-}
-
-static int number(const json_t *config, const char *key)
-{
-        return (int)json_integer_value(json_object_get(config, key));
 }
 
 int main(int argc, char **argv)

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAYLOAD_GPA UINT64_C(0x100000)
@@ -305,6 +306,41 @@ static void says_that_a_guest_had_halted_for_good(void **state)
         stop_while(payload_hang, MACHINE_GUEST_HUNG);
 }
 
+/* What this process, its vCPUs with it, uses of the CPU in 200 ms of the loop. */
+static int64_t cpu_ns_of_200_ms(struct bench *b)
+{
+        struct timespec before, after;
+        assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before), 0);
+        for (unsigned i = 0; i < 20; i++)
+                assert_true(loop_step(b->loop, 10) >= 0);
+        assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after), 0);
+        return (int64_t)(after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec;
+}
+
+static void a_paused_guest_uses_no_processor(void **state)
+{
+        struct bench b;
+        bench_init(&b, payload_spin, false);
+        b.config.cpus = 2;
+        bench_start(&b);
+        b.machine->ops->run(b.machine);
+        assert_true(cpu_ns_of_200_ms(&b) > 20000000);
+        assert_int_equal(b.machine->ops->pause(b.machine, true), 0);
+        assert_int_equal(b.machine->ops->pause(b.machine, true), 0);
+        (void)cpu_ns_of_200_ms(&b); /* on its way out */
+        assert_true(cpu_ns_of_200_ms(&b) < 10000000);
+        assert_int_equal(b.machine->ops->pause(b.machine, false), 0);
+        assert_true(cpu_ns_of_200_ms(&b) > 20000000);
+        assert_int_equal(b.machine->ops->pause(b.machine, true), 0);
+        assert_false(b.ended);
+        b.machine->ops->stop(b.machine);
+        assert_int_equal(loop_run(b.loop), 0);
+        assert_true(b.ended);
+        assert_int_equal(b.end, MACHINE_STOPPED);
+        assert_int_equal(b.machine->ops->pause(b.machine, false), -ESRCH);
+        bench_done(&b);
+}
+
 static void never_run_is_freed(void **state)
 {
         struct bench b;
@@ -438,6 +474,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(reset_is_told_from_a_crash),
     cmocka_unit_test(stops_a_guest_that_spins),
     cmocka_unit_test(says_that_a_guest_had_halted_for_good),
+    cmocka_unit_test(a_paused_guest_uses_no_processor),
     cmocka_unit_test(never_run_is_freed),
     cmocka_unit_test(serial_port_speaks),
     cmocka_unit_test(guest_drives_a_virtqueue),

@@ -89,6 +89,34 @@ static void everything_is_read(void **state)
         config_done(&c);
 }
 
+static void a_dropped_spec_can_be_taken_again(void **state)
+{
+        (void)state;
+        static const char again[] =
+            "{\"container\":{\"spec\":{\"process\":{\"args\":[\"b\"]}},\"command\":{\"args\":[\"c\"]}}}";
+        struct config c;
+        struct error err = ERROR_INIT;
+        const struct parts p = {
+            .container = "{\"spec\":{\"process\":{\"args\":[\"a\"]}},\"command\":{\"args\":[\"x\"]}}",
+            .more = ",\"restart\":{\"policy\":\"on-failure\",\"maximum\":4}"};
+        assert_int_equal(parse(&p, &c, NULL), 0);
+        assert_int_equal(c.restart.kind, RESTART_ON_FAILURE);
+        assert_int_equal(c.restart.maximum, 4);
+        config_drop_spec(&c);
+        assert_null(c.spec);
+        assert_int_equal(config_take_spec(&c, again, sizeof(again) - 1, &err), 0);
+        const json_t *args = json_object_get(json_object_get(c.spec, "process"), "args");
+        assert_string_equal(json_string_value(json_array_get(args, 0)), "b");
+        args = json_object_get(c.command, "args");
+        assert_string_equal(json_string_value(json_array_get(args, 0)), "c");
+        config_drop_spec(&c);
+        static const char *const bad[] = {"", "[]", "{}", "{\"container\":{}}",
+                                          "{\"container\":{\"spec\":{\"process\":{}}}}"}; /* no command */
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                assert_true(config_take_spec(&c, bad[i], strlen(bad[i]), &err) < 0);
+        config_done(&c);
+}
+
 static void refuse(const struct parts *p, const char *words)
 {
         struct config c;
@@ -143,12 +171,16 @@ static void wrong_members_are_named(void **state)
                "'protocol'");
         refuse(&(struct parts){.programs = "{\"vmm\":\"/vmm\"}", .network = "{}"}, "'passt' is missing");
         refuse(&(struct parts){.more = ",\"log\":{\"files\":0}"}, "'files'");
+        refuse(&(struct parts){.more = ",\"restart\":{\"policy\":\"often\"}"}, "'policy'");
+        refuse(&(struct parts){.more = ",\"restart\":{\"policy\":\"always\"},\"auto_remove\":true"},
+               "exclude each other");
         refuse(&(struct parts){.more = ",\"version\":1"}, "duplicate");
 }
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(defaults_are_as_documented),
     cmocka_unit_test(everything_is_read),
+    cmocka_unit_test(a_dropped_spec_can_be_taken_again),
     cmocka_unit_test(wrong_members_are_named),
 };
 

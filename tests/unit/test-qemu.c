@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +46,36 @@ static void on_ended(void *data, enum machine_end e, const char *text)
         loop_quit(loop, 0);
 }
 
+/* The state of the process whose pid the script left in "pid", as /proc shows it: T when it is stopped. */
+static char process_state(int folder)
+{
+        char path[64], state = '?';
+        cleanup_free char *pid = NULL, *stat = NULL;
+        for (unsigned i = 0; i < 500 && path_read_at(folder, "pid", 32, &pid, NULL) < 0; i++)
+                (void)usleep(10000);
+        assert_non_null(pid);
+        (void)snprintf(path, sizeof(path), "/proc/%d/stat", atoi(pid));
+        assert_int_equal(path_read_at(AT_FDCWD, path, 4096, &stat, NULL), 0);
+        assert_int_equal(sscanf(strrchr(stat, ')') + 1, " %c", &state), 1);
+        return state;
+}
+
+static void pause_and_resume(struct machine *machine, int folder)
+{
+        (void)process_state(folder); /* it is there */
+        assert_int_equal(machine->ops->pause(machine, true), 0);
+        for (unsigned i = 0; i < 500 && process_state(folder) != 'T'; i++)
+                (void)usleep(10000);
+        assert_int_equal(process_state(folder), 'T');
+        assert_int_equal(machine->ops->pause(machine, true), 0);
+        assert_int_equal(machine->ops->pause(machine, false), 0);
+        for (unsigned i = 0; i < 500 && process_state(folder) == 'T'; i++)
+                (void)usleep(10000);
+        assert_int_not_equal(process_state(folder), 'T');
+        assert_int_equal(machine->ops->pause(machine, true), 0);
+        assert_int_equal(ended, 0);
+}
+
 /* Runs a shell script as QEMU; returns what start() said. stop_it: the monitor wants the end at once. */
 static int run(const char *script, bool stop_it)
 {
@@ -74,6 +105,8 @@ static int run(const char *script, bool stop_it)
         assert_int_equal(loop_new(&loop), 0);
         assert_int_equal(qemu_machine_new(loop, &config, &device, NULL, &events, &machine), 0);
         int r = machine->ops->start(machine, &err);
+        if (r == 0 && stop_it && strstr(script, "pid") != NULL)
+                pause_and_resume(machine, folder);
         if (r == 0 && stop_it)
                 machine->ops->stop(machine);
         if (r == 0)
@@ -131,6 +164,15 @@ static void a_stopped_engine_is_gone(void **state)
         assert_int_equal(ended, 1);
 }
 
+static void a_paused_engine_is_stopped_and_ends_when_told(void **state)
+{
+        (void)state;
+        assert_int_equal(
+            run("echo $$ >\"${0%/*}/pid.new\"; mv \"${0%/*}/pid.new\" \"${0%/*}/pid\"; exec sleep 100", true),
+            0);
+        assert_int_equal(ended, 1);
+}
+
 static void a_flood_of_words_is_bounded(void **state)
 {
         (void)state;
@@ -148,6 +190,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_killed_engine_is_told_by_its_signal),
     cmocka_unit_test(nonsense_on_vhost_user_is_a_device_error),
     cmocka_unit_test(a_stopped_engine_is_gone),
+    cmocka_unit_test(a_paused_engine_is_stopped_and_ends_when_told),
     cmocka_unit_test(a_flood_of_words_is_bounded),
 };
 

@@ -14,17 +14,25 @@
 static struct loop *loop;
 static struct link *vmm_link;
 static int monitor, ours;
-static unsigned quits;
+static unsigned quits, pauses, resumes;
 
 static void on_quit(void *data)
 {
         quits++;
 }
 
+static void on_pause(bool paused, void *data)
+{
+        if (paused)
+                pauses++;
+        else
+                resumes++;
+}
+
 static void begin(void)
 {
         int pair[2];
-        struct link_events events = {.quit = on_quit};
+        struct link_events events = {.quit = on_quit, .pause = on_pause};
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
         monitor = pair[0];
         ours = pair[1];
@@ -102,6 +110,26 @@ static void quit_and_the_end_are_heard(void **state)
         finish();
 }
 
+static void pause_and_resume_are_heard_and_answered(void **state)
+{
+        (void)state;
+        begin();
+        assert_true(send(monitor, "{\"op\":\"pause\"}", 14, 0) > 0);
+        pump();
+        assert_int_equal(pauses, 1);
+        assert_int_equal(resumes, 0);
+        assert_true(send(monitor, "{\"op\":\"resume\"}", 15, 0) > 0);
+        pump();
+        assert_int_equal(pauses, 1);
+        assert_int_equal(resumes, 1);
+        assert_int_equal(quits, 0);
+        assert_int_equal(link_send_paused(vmm_link, true), 0);
+        expect_packet("{\"event\":\"paused\"}");
+        assert_int_equal(link_send_paused(vmm_link, false), 0);
+        expect_packet("{\"event\":\"resumed\"}");
+        finish();
+}
+
 static void a_monitor_that_does_not_read_holds_nobody_up(void **state)
 {
         (void)state;
@@ -116,6 +144,7 @@ static void a_monitor_that_does_not_read_holds_nobody_up(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(events_are_documents),
     cmocka_unit_test(quit_and_the_end_are_heard),
+    cmocka_unit_test(pause_and_resume_are_heard_and_answered),
     cmocka_unit_test(a_monitor_that_does_not_read_holds_nobody_up),
 };
 

@@ -286,6 +286,18 @@ static void kvm_stop(struct machine *m)
                 leave_word(k, MACHINE_STOPPED, "");
 }
 
+static int kvm_pause(struct machine *m, bool paused)
+{
+        struct kvm_machine *k = (struct kvm_machine *)m;
+        if (k->end_source == NULL)
+                return -ESRCH;
+        if (paused)
+                vcpus_hold(k->vcpus);
+        else
+                vcpus_resume(k->vcpus);
+        return 0;
+}
+
 static void kvm_note(struct machine *m, const char *moment)
 {
         struct kvm_machine *k = (struct kvm_machine *)m;
@@ -321,6 +333,7 @@ static const struct machine_ops kvm_ops = {
     .start = kvm_start,
     .run = kvm_run,
     .stop = kvm_stop,
+    .pause = kvm_pause,
     .note = kvm_note,
     .free = kvm_free,
 };

@@ -19,6 +19,7 @@
  * system calls (vcpu): ioctl(1=KVM_RUN) ioctl(1=KVM_GET_REGS) ioctl(1=KVM_GET_SREGS)
  *
  * system calls (loop): ioctl(1=KVM_GET_REGS) ioctl(1=KVM_GET_SREGS) ioctl(1=KVM_GET_MP_STATE)
+ * ioctl(1=KVM_KVMCLOCK_CTRL)
  */
 #include "vmm/kvm/vcpu.h"
 
@@ -244,8 +245,16 @@ void vcpus_pause(struct vcpus *v)
         unlock(v);
 }
 
+void vcpus_hold(struct vcpus *v)
+{
+        want(v, WANT_PAUSE);
+}
+
+/* The guest's clock went on: its watchdogs are told that nothing was stuck. */
 void vcpus_resume(struct vcpus *v)
 {
+        for (unsigned i = 0; i < v->count; i++)
+                (void)ioctl(v->each[i].fd, KVM_KVMCLOCK_CTRL, 0); /* refused by a guest without kvmclock */
         want(v, WANT_RUN);
 }
 

@@ -13,7 +13,7 @@
  * The processors of a machine, each a thread that does nothing but KVM_RUN and what its exits ask for:
  *
  *     vcpus_new -> vcpu_set_boot() -> vcpus_go() -> vcpus_stop() -> vcpus_free()
- *                                          \-> vcpus_pause(), vcpus_resume()
+ *                                          \-> vcpus_pause() or vcpus_hold(), vcpus_resume()
  *
  * The threads exist from vcpus_new() on and wait; nothing of the guest runs before vcpus_go().
  */
@@ -50,8 +50,12 @@ int vcpus_get_boot(struct vcpus *v, struct kvm_sregs *ret_sregs, struct error *e
 
 void vcpus_go(struct vcpus *v);
 
-/* Returns when every processor stands still between two instructions; resume lets them go on. Not nested. */
+/* Returns when every processor stands still between two instructions; resume lets them go on. Not nested.
+ * None may be waiting for the caller's thread (see relay_close()). */
 void vcpus_pause(struct vcpus *v);
+/* The same without waiting, for the thread they may wait for: each stands still as soon as it is out of the
+ * guest, and of what it had the loop's thread do. Twice is as once. */
+void vcpus_hold(struct vcpus *v);
 void vcpus_resume(struct vcpus *v);
 
 /* While paused or stopped: where they all were, one line each, into text. True if none of them can ever go on

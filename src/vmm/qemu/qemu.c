@@ -160,6 +160,13 @@ static void qemu_stop(struct machine *m)
                 (void)process_signal(q->pidfd, SIGKILL); /* fails only if it is dead */
 }
 
+/* A stopped process executes nothing of its guest; SIGKILL ends it all the same. */
+static int qemu_pause(struct machine *m, bool paused)
+{
+        struct qemu_machine *q = (struct qemu_machine *)m;
+        return q->pidfd < 0 ? -ESRCH : process_signal(q->pidfd, paused ? SIGSTOP : SIGCONT);
+}
+
 static int open_stream(struct qemu_machine *q, struct stream *s, int *fd, int to, uint64_t limit)
 {
         s->fd = take_fd(fd);
@@ -289,6 +296,7 @@ static const struct machine_ops qemu_ops = {
     .name = "qemu",
     .start = qemu_start,
     .stop = qemu_stop,
+    .pause = qemu_pause,
     .free = qemu_free,
 };
 
