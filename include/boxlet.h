@@ -227,13 +227,15 @@ struct boxlet_box_options {
         const char *pid_file;    /* file that has the pid of the box's monitor while it runs; NULL: none */
         uint64_t log_file_bytes; /* a file of the log is followed by another past this; 0: 8 MiB */
         uint32_t log_files;      /* so many of them are kept; 0: 2 */
+        const char *restart;     /* "no" (and NULL), "on-failure[:N]", "always", "unless-stopped"; not with
+                                    auto_remove */
 };
 /* Zero everywhere but where zero is no default. */
-#define BOXLET_BOX_OPTIONS_INIT                                                                          \
-        {                                                                                                \
-                sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-                    NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,    \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0      \
+#define BOXLET_BOX_OPTIONS_INIT                                                                           \
+        {                                                                                                 \
+                sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
+                    NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,     \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */
@@ -248,8 +250,8 @@ BOXLET_API void boxlet_box_free(struct boxlet_box *box);
 
 BOXLET_API const char *boxlet_box_id(const struct boxlet_box *box); /* 64 hexadecimal digits */
 BOXLET_API const char *boxlet_box_name(const struct boxlet_box *box);
-/* "created", "running", "exited" or "dead" (its monitor was killed), as it is now; and the exit code if it
- * ended, else -1. */
+/* "created", "running", "paused", "restarting" (it ended, and starts again in a moment), "exited" or "dead"
+ * (its monitor was killed), as it is now; and the exit code if it ended, else -1. */
 BOXLET_API const char *boxlet_box_state(struct boxlet_box *box, int *ret_exit_code);
 /* All about it, one JSON object with docker inspect's names where the meaning is the same. */
 BOXLET_API int boxlet_box_inspect(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
@@ -282,8 +284,42 @@ BOXLET_API int boxlet_box_attach(struct boxlet_box *box, unsigned flags, struct 
 /* Stop signal, then after the time-out (below 0: the box's own) SIGKILL. Returns when the box is down; 0 too
  * if it was. */
 BOXLET_API int boxlet_box_stop(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error);
+/* The same because the host goes down, not because somebody wants the box to end: boxlet_box_wants_start()
+ * does not count it. */
+BOXLET_API int boxlet_box_shutdown(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error);
 /* Sends a signal to init. */
 BOXLET_API int boxlet_box_kill(struct boxlet_box *box, int signal, struct boxlet_error *error);
+/* Stops it if it runs, as boxlet_box_stop(), and starts it detached, as boxlet_box_start(). -EINVAL for a box
+ * made with auto_remove. */
+BOXLET_API int boxlet_box_restart(struct boxlet_box *box, int64_t timeout_ms,
+                                  struct boxlet_process **ret_process, struct boxlet_error *error);
+/* Stops the box's processors, and lets them go on; returns when they have done so. -EALREADY when it is so
+ * already, -ESRCH when the box does not run. Its clock goes on. A paused box can be stopped, killed and
+ * removed; exec and attach refuse it (-EBUSY). */
+BOXLET_API int boxlet_box_pause(struct boxlet_box *box, struct boxlet_error *error);
+BOXLET_API int boxlet_box_unpause(struct boxlet_box *box, struct boxlet_error *error);
+/* Gives the box another name, also while it runs; -EEXIST when it is taken. Handles that are there, this one
+ * too, go on telling the old one. */
+BOXLET_API int boxlet_box_rename(struct boxlet_box *box, const char *name, struct boxlet_error *error);
+
+/* What can change after a box was made; what is zero or NULL stays as it is. */
+struct boxlet_box_update {
+        size_t size;
+        const char *restart;   /* as in struct boxlet_box_options; holds at once */
+        uint32_t cpus;         /* from the next start on, also one by the restart policy */
+        uint64_t memory_bytes; /* as above */
+};
+#define BOXLET_BOX_UPDATE_INIT                               \
+        {                                                    \
+                sizeof(struct boxlet_box_update), NULL, 0, 0 \
+        }
+/* All of it or nothing. A running box whose monitor does not answer (-ETIMEDOUT) has it from its next start
+ * on. */
+BOXLET_API int boxlet_box_update(struct boxlet_box *box, const struct boxlet_box_update *changes,
+                                 struct boxlet_error *error);
+/* 1 when the box does not run, was started before, and its restart policy says that it is to run after a
+ * reboot of the host: "always", or "unless-stopped" if it was not stopped or killed by somebody. Else 0. */
+BOXLET_API int boxlet_box_wants_start(struct boxlet_box *box, struct boxlet_error *error);
 /* Removes the box with its disk and log. -EBUSY while it runs, unless force. The handle stays valid for _free
  * only. */
 BOXLET_API int boxlet_box_remove(struct boxlet_box *box, int force, struct boxlet_error *error);

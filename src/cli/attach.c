@@ -66,7 +66,7 @@ static int carry_out(struct cli *cli, void *data)
                 return code;
         if (boxlet_box_get(cli->boxlet, plan->operands.items[0], &box, &error) < 0)
                 return cli_fail(cli, &error);
-        if (strcmp(boxlet_box_state(box, NULL), "running") != 0)
+        if (!cli_box_is_up(boxlet_box_state(box, NULL)))
                 code = cli_complain(cli, "box '%s' is not running", plan->operands.items[0]);
         else
                 code = attach(cli, plan, box);

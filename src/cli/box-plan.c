@@ -70,6 +70,8 @@ const struct cli_option box_plan_options[] = {
      "missing|always|never", OPERAND_CHOICE},
     {'q', "quiet", OPTION_FLAG, AT(quiet), NULL, "Show no progress of the pull"},
     {0, "read-only", OPTION_FLAG, AT(read_only), NULL, "Make the root file system read-only"},
+    {0, "restart", OPTION_TEXT, AT(restart), "POLICY",
+     "Whether it is started again when it has ended: no, on-failure[:N], always or unless-stopped"},
     {0, "rm", OPTION_FLAG, AT(auto_remove), NULL, "Remove the box when it has ended"},
     {0, "stop-signal", OPTION_TEXT, AT(stop_signal), "SIGNAL", "Signal that asks the box to stop"},
     {0, "stop-timeout", OPTION_DURATION, AT(stop_timeout_ms), "TIME",
@@ -144,7 +146,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "pid", "a box is a machine of its own"},
     {0, "pids-limit", "use --ulimit nproc=NUMBER"},
     {'P', "publish-all", "name each port with -p"},
-    {0, "restart", NULL},
     {0, "runtime", "see --engine"},
     {0, "security-opt", NULL},
     {0, "shm-size", "use --tmpfs /dev/shm:size=SIZE"},
@@ -276,6 +277,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.support_docker = plan->support_docker;
         options.cmd = plan->cmd.items;
         options.debug_console = plan->debug_console;
+        options.restart = plan->restart;
         *ret_options = options;
 }
 

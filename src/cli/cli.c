@@ -73,6 +73,12 @@ int cli_open(struct cli *cli)
         return cli_fail(cli, &error);
 }
 
+bool cli_box_is_up(const char *state)
+{
+        return strcmp(state, "running") == 0 || strcmp(state, "paused") == 0 ||
+               strcmp(state, "restarting") == 0;
+}
+
 int cli_each(struct cli *cli, const struct text_list *operands,
              int (*fn)(struct cli *cli, const char *operand, void *data, struct boxlet_error *error),
              void *data)

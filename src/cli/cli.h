@@ -59,6 +59,9 @@ int cli_finish_output(const struct cli *cli, int code);
 #define CLI_SHORT_ID 12
 const char *cli_short_id(const char *id, char place[CLI_SHORT_ID + 1]);
 
+/* Whether a box in that state (boxlet_box_state()) has a monitor at work: it runs, is paused or restarts. */
+bool cli_box_is_up(const char *state);
+
 /* --help and boxlet help. */
 void help_command(FILE *file, const struct command *command, const char *label);
 void help_program(FILE *file);
@@ -74,7 +77,8 @@ extern const struct command command_attach, command_completion, command_create, 
     command_info, command_inspect, command_kill, command_load, command_logs, command_ls, command_port,
     command_pull, command_rm, command_rmi, command_run, command_save, command_start, command_stop,
     command_tag, command_version, command_volume, command_clone, command_snapshot, command_events,
-    command_wait;
+    command_pause, command_rename, command_restart, command_system, command_system_start_all,
+    command_system_stop_all, command_unpause, command_update, command_wait;
 
 /* What docker has as a command and we have not: "name" or "a|b" and what to say. */
 struct refused_command {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* boxlet stop: several boxes at once, so that the slowest one says how long it takes, not the sum of all. */
-#include "cli/cli.h"
+#include "cli/stop.h"
 
 #include <pthread.h>
 
@@ -32,6 +32,7 @@ static void defaults(void *data)
 struct stop {
         const char *name;
         int64_t timeout_ms;
+        bool shutdown;
         int result;
         bool joined;
         pthread_t thread;
@@ -46,7 +47,8 @@ static int stop_one(struct stop *stop)
         if (r >= 0)
                 r = boxlet_box_get(boxlet, stop->name, &box, &stop->error);
         if (r >= 0)
-                r = boxlet_box_stop(box, stop->timeout_ms, &stop->error);
+                r = stop->shutdown ? boxlet_box_shutdown(box, stop->timeout_ms, &stop->error)
+                                   : boxlet_box_stop(box, stop->timeout_ms, &stop->error);
         boxlet_box_free(box);
         boxlet_close(boxlet);
         return r;
@@ -80,21 +82,27 @@ static int stop_batch(struct cli *cli, struct stop *stops, size_t count)
         return code;
 }
 
-static int carry_out(struct cli *cli, void *data)
+int stop_boxes(struct cli *cli, const char *const *names, size_t count, int64_t timeout_ms, bool shutdown)
 {
-        const struct stop_plan *plan = data;
         int code = 0;
-        for (size_t done = 0; done < plan->operands.count;) {
+        for (size_t done = 0; done < count;) {
                 struct stop stops[AT_ONCE] = {{0}};
-                size_t count = 0;
-                for (; count < AT_ONCE && done < plan->operands.count; count++, done++) {
-                        stops[count].name = plan->operands.items[done];
-                        stops[count].timeout_ms = plan->timeout_ms;
+                size_t batch = 0;
+                for (; batch < AT_ONCE && done < count; batch++, done++) {
+                        stops[batch].name = names[done];
+                        stops[batch].timeout_ms = timeout_ms;
+                        stops[batch].shutdown = shutdown;
                 }
-                int one = stop_batch(cli, stops, count);
+                int one = stop_batch(cli, stops, batch);
                 code = one != 0 ? one : code;
         }
         return code;
+}
+
+static int carry_out(struct cli *cli, void *data)
+{
+        const struct stop_plan *plan = data;
+        return stop_boxes(cli, plan->operands.items, plan->operands.count, plan->timeout_ms, false);
 }
 
 const struct command command_stop = {

@@ -2,8 +2,6 @@
 /* boxlet wait: sleep until boxes have ended, print their exit codes. */
 #include "cli/cli.h"
 
-#include <string.h>
-
 struct wait_plan {
         struct text_list operands;
 };
@@ -17,11 +15,11 @@ static int wait_one(struct cli *cli, const char *name, void *data, struct boxlet
         int r = boxlet_box_get(cli->boxlet, name, &box, error);
         if (r < 0)
                 return r;
-        if (strcmp(boxlet_box_state(box, &exit_code), "running") == 0) {
+        if (cli_box_is_up(boxlet_box_state(box, &exit_code))) {
                 r = boxlet_box_attach(box, 0, &process, error);
                 if (r >= 0)
                         r = boxlet_process_wait(process, &exit_code, error);
-                else if (strcmp(boxlet_box_state(box, &exit_code), "running") != 0)
+                else if (!cli_box_is_up(boxlet_box_state(box, &exit_code)))
                         r = 0; /* it ended meanwhile */
         }
         if (r >= 0) {

@@ -202,6 +202,7 @@ static void settle(struct box *b, const struct frame_exit *status)
         stop_clock(b);
         b->exit = *status;
         b->state.phase = STATE_EXITED;
+        b->state.stage = NULL;
         b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
         b->state.oom_killed = (status->flags & FRAME_EXIT_OUT_OF_MEM) != 0;
         if (b->state.oom_killed)
@@ -366,9 +367,7 @@ static void container_started(int64_t pid, void *data)
         b->life = LIFE_RUNNING;
         b->ever_ran = true;
         b->running_ms = clock_ms();
-        b->state.phase = STATE_RUNNING;
-        b->state.pid = pid;
-        b->state.started_ns = state_now_ns();
+        state_run(&b->state, pid);
         save_state(b, false);
         events_tell(b->events, "start", NULL, NULL);
         if (b->config.terminal && b->rows > 0)
@@ -668,10 +667,10 @@ static void stop(struct box *b, int64_t timeout_ms)
         drain(b);
 }
 
-static void stop_wanted(int64_t timeout_ms, void *data)
+static void stop_wanted(int64_t timeout_ms, bool wish, void *data)
 {
         struct box *b = data;
-        b->state.stopped = true;
+        b->state.stopped = b->state.stopped || wish;
         stop(b, timeout_ms);
 }
 
@@ -1092,7 +1091,7 @@ static void forget_run(struct box *b)
         b->running_ms = 0;
         buffer_done(&b->input);
         buffer_init(&b->input, CHANNEL_QUEUE_MAX);
-        state_renew(&b->state);
+        state_restart(&b->state);
 }
 
 static void begin_again(struct source *s, void *data)

@@ -217,11 +217,14 @@ static int take_kill(struct client *c, const json_t *json, struct error *err)
 static int take_stop(struct client *c, const json_t *json, struct error *err)
 {
         int64_t timeout_ms;
+        bool shutdown;
         int r = json_get_integer_or(json, "timeout_ms", -1, INT32_MAX, -1, &timeout_ms, err);
+        if (r == 0)
+                r = json_get_bool_or(json, "shutdown", false, &shutdown, err);
         if (r < 0)
                 return r;
         c->kind = CLIENT_STOPPING;
-        c->all->ops->stop(timeout_ms, c->all->data);
+        c->all->ops->stop(timeout_ms, !shutdown, c->all->data);
         tell(c);
         return 0;
 }

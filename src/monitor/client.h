@@ -17,8 +17,8 @@ struct clients;
 
 /* What clients ask for. */
 struct clients_ops {
-        void (*start)(void *data);                    /* init may be started */
-        void (*stop)(int64_t timeout_ms, void *data); /* below 0: the box's own */
+        void (*start)(void *data);                               /* init may be started */
+        void (*stop)(int64_t timeout_ms, bool wish, void *data); /* below 0: the box's own; somebody's wish */
         int (*kill)(int signal, struct error *err, void *data);
         void (*unleashed)(void *data); /* one whose life the box's hangs on has gone */
         json_t *(*status)(void *data);

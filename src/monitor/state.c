@@ -58,16 +58,24 @@ void state_done(struct state *s)
         s->warnings = s->monitor = s->ports = NULL;
 }
 
-void state_renew(struct state *s)
+void state_restart(struct state *s)
 {
-        s->phase = STATE_STARTING;
-        s->pid = s->started_ns = s->finished_ns = 0;
-        s->exit_code = -1;
-        s->oom_killed = false;
-        s->stage = NULL;
+        s->phase = STATE_RESTARTING;
+        s->pid = s->started_ns = 0;
         (void)json_array_clear(s->warnings); /* it is one */
         json_decref(s->ports);
         s->ports = NULL;
+}
+
+void state_run(struct state *s, int64_t pid)
+{
+        s->phase = STATE_RUNNING;
+        s->pid = pid;
+        s->started_ns = state_now_ns();
+        s->finished_ns = 0;
+        s->exit_code = -1;
+        s->oom_killed = false;
+        s->stage = NULL;
 }
 
 void state_warn(struct state *s, const char *text)

@@ -42,8 +42,10 @@ struct state {
 int state_init(struct state *state, int dir_fd, struct error *err);
 void state_done(struct state *state);
 
-/* Forgets the last run's part, for another start of the same box. */
-void state_renew(struct state *state);
+/* The same box is started again. How the last run ended is told until the next one runs. */
+void state_restart(struct state *state);
+/* Init runs, from now on. */
+void state_run(struct state *state, int64_t pid);
 
 /* Adds a warning; the same one twice, and more than STATE_WARNINGS_MAX, are dropped. Writes nothing. */
 void state_warn(struct state *state, const char *text);

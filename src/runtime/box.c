@@ -104,8 +104,7 @@ const char *boxlet_box_state(struct boxlet_box *box, int *ret_exit_code)
         return life_name(report.life);
 }
 
-static int ask(struct boxlet_box *box, const char *what, json_t *request, int64_t timeout_ms,
-               struct error *err)
+int box_ask(struct boxlet_box *box, const char *what, json_t *request, int64_t timeout_ms, struct error *err)
 {
         cleanup_json json_t *owned = request;
         cleanup_fd int box_fd = -1;
@@ -136,7 +135,7 @@ static int64_t stop_timeout(struct boxlet_box *box)
 }
 
 /* Stops it and waits until its monitor is gone, so that whatever comes next finds it down. */
-static int stop(struct boxlet_box *box, int64_t timeout_ms, struct error *err)
+static int stop(struct boxlet_box *box, int64_t timeout_ms, bool shutdown, struct error *err)
 {
         cleanup_fd int box_fd = -1;
         if (box_open_folder(box->boxlet, box->id, &box_fd, err) < 0)
@@ -146,8 +145,10 @@ static int stop(struct boxlet_box *box, int64_t timeout_ms, struct error *err)
         if (timeout_ms < 0)
                 timeout_ms = stop_timeout(box);
         int64_t patience = timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : timeout_ms + SHUTDOWN_MS;
-        int r = ask(box, "stop", json_pack("{s:s, s:I}", "op", "stop", "timeout_ms", (json_int_t)timeout_ms),
-                    patience, err);
+        int r = box_ask(box, "stop",
+                        json_pack("{s:s, s:I, s:b}", "op", "stop", "timeout_ms", (json_int_t)timeout_ms,
+                                  "shutdown", shutdown),
+                        patience, err);
         if (r < 0 && !life_is_held(box_fd))
                 return 0; /* it ended while we asked */
         if (r == 0 && control_wait_gone(box_fd, GONE_MS) < 0)
@@ -159,16 +160,22 @@ static int stop(struct boxlet_box *box, int64_t timeout_ms, struct error *err)
 int boxlet_box_stop(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error)
 {
         struct error err = ERROR_INIT;
-        return api_result(error, &err, stop(box, timeout_ms, &err));
+        return api_result(error, &err, stop(box, timeout_ms, false, &err));
+}
+
+int boxlet_box_shutdown(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error)
+{
+        struct error err = ERROR_INIT;
+        return api_result(error, &err, stop(box, timeout_ms, true, &err));
 }
 
 int boxlet_box_kill(struct boxlet_box *box, int number, struct boxlet_error *error)
 {
         struct error err = ERROR_INIT;
-        int r =
-            number < 1 || number > 64
-                ? error_set(&err, -EINVAL, "kill box '%s': signal %d: there is none", box->name, number)
-                : ask(box, "kill", json_pack("{s:s, s:i}", "op", "kill", "signal", number), ANSWER_MS, &err);
+        int r = number < 1 || number > 64
+                    ? error_set(&err, -EINVAL, "kill box '%s': signal %d: there is none", box->name, number)
+                    : box_ask(box, "kill", json_pack("{s:s, s:i}", "op", "kill", "signal", number), ANSWER_MS,
+                              &err);
         return api_result(error, &err, r);
 }
 
@@ -205,10 +212,10 @@ static int remove_box(struct boxlet_box *box, bool force, struct error *err)
                 return r;
         cleanup_life_report struct life_report report;
         life_read(box_fd, true, &report);
-        if (report.life == LIFE_RUNNING && !force)
-                return error_set(err, -EBUSY, "remove box '%s': it is running: stop it first, or use force",
-                                 box->name);
-        if (report.life == LIFE_RUNNING)
+        if (life_is_up(report.life) && !force)
+                return error_set(err, -EBUSY, "remove box '%s': it is %s: stop it first, or use force",
+                                 box->name, life_name(report.life));
+        if (life_is_up(report.life))
                 r = force_down(box, box_fd, err);
         else
                 r = control_wait_gone(box_fd, GONE_MS); /* it has ended; its monitor is on its way out */
@@ -293,6 +300,9 @@ static int exec(struct boxlet_box *box, const struct boxlet_exec_options *option
         if (!life_is_held(box_fd))
                 return error_set(err, -ESRCH, "exec in box '%s': it is not running: start it first",
                                  box->name);
+        r = life_check_answers(box_fd, err);
+        if (r < 0)
+                return error_wrap(err, "exec in box '%s'", box->name);
         cleanup_json json_t *attributes = event_attributes(box);
         tell_exec(box->boxlet, box->id, attributes, "exec_create", json_object_get(process, "args"), NULL,
                   NULL);

@@ -23,6 +23,7 @@
 #include "runtime/tell.h"
 #include "runtime/volume.h"
 #include "runtime/words.h"
+#include "wire/restart.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +35,6 @@
 #include <unistd.h>
 
 #define DEFAULT_CPUS    2
-#define CPUS_MAX        64
-#define MEMORY_MIN      (64ULL << 20)
 #define DEFAULT_DISK    (10ULL << 30)
 #define DEFAULT_STOP_MS 10000
 #define NAME_TRIES      20
@@ -159,7 +158,10 @@ static int make_config(struct plan *plan, struct error *err)
                       o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
                       "support_docker", o->support_docker != 0, "debug_console", o->debug_console != 0,
                       "shares", shares_describe(&plan->mounts));
-        if (json != NULL && json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
+        struct restart_policy restart = {.kind = RESTART_NO};
+        (void)restart_parse(o->restart, &restart, NULL); /* checked before */
+        if (json != NULL && json_object_set_new(json, "restart", restart_describe(&restart)) == 0 &&
+            json_object_set_new(json, "mounts", mounts_describe(&plan->mounts)) == 0 &&
             json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
             json_object_set(json, "forwards", plan->forwards) == 0 &&
             json_object_update(json, plan->extras) == 0 &&
@@ -170,11 +172,11 @@ static int make_config(struct plan *plan, struct error *err)
 
 static int check_numbers(const struct boxlet_box_options *o, struct error *err)
 {
-        if (o->cpus > CPUS_MAX)
-                return error_set(err, -EINVAL, "create box: %u CPUs: at most %d", o->cpus, CPUS_MAX);
-        if (o->memory_bytes < MEMORY_MIN || o->memory_bytes > INT64_MAX)
+        if (o->cpus > PROFILE_CPUS_MAX)
+                return error_set(err, -EINVAL, "create box: %u CPUs: at most %d", o->cpus, PROFILE_CPUS_MAX);
+        if (o->memory_bytes < PROFILE_MEMORY_MIN || o->memory_bytes > INT64_MAX)
                 return error_set(err, -EINVAL, "create box: a box needs at least %llu MiB of memory",
-                                 MEMORY_MIN >> 20);
+                                 PROFILE_MEMORY_MIN >> 20);
         if (o->disk_bytes < DISK_SIZE_MIN || o->disk_bytes > DISK_SIZE_MAX)
                 return error_set(err, -EINVAL, "create box: the disk has 16 MiB to 16 TiB");
         if (strcmp(o->network, "default") != 0 && strcmp(o->network, "none") != 0)
@@ -184,6 +186,15 @@ static int check_numbers(const struct boxlet_box_options *o, struct error *err)
         return 0;
 }
 
+static int check_restart(const struct boxlet_box_options *o, struct restart_policy *ret_policy,
+                         struct error *err)
+{
+        int r = restart_parse(o->restart, ret_policy, err);
+        if (r == 0 && ret_policy->kind != RESTART_NO && o->auto_remove)
+                r = error_set(err, -EINVAL, "create box: --restart and --rm contradict each other");
+        return r;
+}
+
 /* Fills in defaults, and asks for everything a start would miss, so that it is known before anything is made.
  */
 static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct error *err)
@@ -191,6 +202,7 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
         static const enum place needed[] = {PLACE_MONITOR, PLACE_VMM, PLACE_AGENT, PLACE_QEMU, PLACE_PASST};
         const struct profile *profile = profile_get(o->support_docker != 0);
         struct engine engine;
+        struct restart_policy restart;
         char *path;
         if (o->image == NULL || o->image[0] == '\0')
                 return error_set(err, -EINVAL, "create box: no image given");
@@ -200,6 +212,8 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
         fill_defaults(o);
         bool has_network = strcmp(o->network, "none") != 0;
         r = check_numbers(o, err);
+        if (r == 0)
+                r = check_restart(o, &restart, err);
         if (r == 0 && o->name != NULL)
                 r = words_check_name(o->name, err);
         if (r == 0)

@@ -70,7 +70,7 @@ int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, stru
 
 int extras_hand_on(const json_t *config, json_t *box_json)
 {
-        static const char *const names[] = {"pid_file", "log"};
+        static const char *const names[] = {"pid_file", "log", "restart"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                 json_t *value = json_object_get(config, names[i]);
                 if (value != NULL && json_object_set(box_json, names[i], value) < 0)

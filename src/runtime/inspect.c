@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "runtime/collect.h"
 #include "runtime/life.h"
+#include "wire/restart.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,9 +87,8 @@ static const json_t *spec_process(const struct view *v)
 static const json_t *ports_of(const struct view *v)
 {
         const json_t *actual = json_object_get(v->report.state, "ports");
-        return v->report.life == LIFE_RUNNING && json_is_array(actual)
-                   ? actual
-                   : json_object_get(v->config, "publish");
+        return life_is_up(v->report.life) && json_is_array(actual) ? actual
+                                                                   : json_object_get(v->config, "publish");
 }
 
 static const char *host_ip(const json_t *port)
@@ -131,15 +131,18 @@ static json_t *state_part(const struct view *v)
         enum life life = v->report.life;
         const char *error = json_string_value(json_object_get(s, "error"));
         int64_t pid = integer(json_object_get(s, "monitor"), "pid");
-        if (life == LIFE_DEAD)
-                error = "the box's monitor was killed";
+        bool is_up = life_is_up(life);
+        if (v->report.why != NULL)
+                error = v->report.why;
         return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o}", "Status",
-                         life_name(life), "Running", life == LIFE_RUNNING, "Paused", 0, "Restarting", 0,
-                         "OOMKilled", json_is_true(json_object_get(s, "oom_killed")), "Dead",
-                         life == LIFE_DEAD, "Pid", (json_int_t)(life == LIFE_RUNNING ? pid : 0), "ExitCode",
+                         life_name(life), "Running", is_up, "Paused", life == LIFE_PAUSED, "Restarting",
+                         life == LIFE_RESTARTING, "OOMKilled", json_is_true(json_object_get(s, "oom_killed")),
+                         "Dead", life == LIFE_DEAD, "Pid", (json_int_t)(is_up ? pid : 0), "ExitCode",
                          v->report.exit_code < 0 ? 0 : v->report.exit_code, "Error",
                          error == NULL ? "" : error, "StartedAt", time_json(integer(s, "started_ns")),
-                         "FinishedAt", time_json(life == LIFE_RUNNING ? 0 : integer(s, "finished_ns")),
+                         "FinishedAt",
+                         time_json(life == LIFE_RUNNING || life == LIFE_PAUSED ? 0
+                                                                               : integer(s, "finished_ns")),
                          "Stage", lent(s, "stage"), "Warnings", lent(s, "warnings"));
 }
 
@@ -184,11 +187,20 @@ static json_t *log_json(const struct view *v)
                          json_sprintf("%lld", (long long)files));
 }
 
+static json_t *restart_part(const struct view *v)
+{
+        struct restart_policy policy = {.kind = RESTART_NO};
+        (void)restart_read(json_object_get(v->config, "restart"), &policy,
+                           NULL); /* a broken one counts as no */
+        return json_pack("{s:s, s:I}", "Name", restart_name(policy.kind), "MaximumRetryCount",
+                         (json_int_t)policy.maximum);
+}
+
 static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
         const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o}",
+        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
                          "NetworkMode", lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS),
                          "Memory", (json_int_t)integer(c, "memory_bytes"), "PortBindings",
                          port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
@@ -197,8 +209,8 @@ static json_t *host_part(const struct view *v)
                          lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
                          lent(c, "stop_timeout_ms"), "Privileged",
                          json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
-                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "LogConfig",
-                         log_json(v), "Annotations",
+                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "RestartPolicy",
+                         restart_part(v), "LogConfig", log_json(v), "Annotations",
                          annotations == NULL ? json_object() : json_incref((json_t *)annotations));
 }
 
@@ -207,16 +219,17 @@ static json_t *inspect_json(struct boxlet *b, const struct view *v)
         const json_t *args = json_object_get(spec_process(v), "args");
         json_t *rest = json_copy((json_t *)args);
         (void)json_array_remove(rest, 0); /* never empty: spec.c refuses that */
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:o}, s:o, s:I, s:o, "
-                         "s:s, s:s+++}",
-                         "Id", v->record->id, "Created", time_json(v->record->created_ns), "Path",
-                         json_incref(json_array_get(args, 0)), "Args", rest, "State", state_part(v), "Image",
-                         v->record->image_id, "ImageDigest", v->record->image_digest, "Name", v->record->name,
-                         "Config", config_part(v), "HostConfig", host_part(v), "Mounts",
-                         lent(v->config, "mounts"), "NetworkSettings", "Ports", port_map(ports_of(v)), "Spec",
-                         lent(v->config, "spec"), "SizeRw", (json_int_t)v->disk_bytes, "PidFile",
-                         lent(v->config, "pid_file"), "Platform", "linux", "LogPath", b->home, "/boxes/",
-                         v->record->id, "/log");
+        return json_pack(
+            "{s:s, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:{s:o}, s:o, s:I, s:o, "
+            "s:s, s:s+++}",
+            "Id", v->record->id, "Created", time_json(v->record->created_ns), "Path",
+            json_incref(json_array_get(args, 0)), "Args", rest, "State", state_part(v), "RestartCount",
+            (json_int_t)integer(v->report.state, "restarts"), "Image", v->record->image_id, "ImageDigest",
+            v->record->image_digest, "Name", v->record->name, "Config", config_part(v), "HostConfig",
+            host_part(v), "Mounts", lent(v->config, "mounts"), "NetworkSettings", "Ports",
+            port_map(ports_of(v)), "Spec", lent(v->config, "spec"), "SizeRw", (json_int_t)v->disk_bytes,
+            "PidFile", lent(v->config, "pid_file"), "Platform", "linux", "LogPath", b->home, "/boxes/",
+            v->record->id, "/log");
 }
 
 static int inspect(struct boxlet_box *box, char **ret_json, struct error *err)
@@ -285,9 +298,20 @@ static void status_text(const struct view *v, char *text, size_t size)
                 span(now - started / NS, since, sizeof(since));
                 (void)snprintf(text, size, "Up %s", since);
                 break;
+        case LIFE_PAUSED:
+                span(now - started / NS, since, sizeof(since));
+                (void)snprintf(text, size, "Up %s (Paused)", since);
+                break;
+        case LIFE_RESTARTING:
+                span(now - finished / NS, since, sizeof(since));
+                (void)snprintf(text, size, "Restarting (%d) %s ago", v->report.exit_code, since);
+                break;
         case LIFE_EXITED:
                 span(now - finished / NS, since, sizeof(since));
-                (void)snprintf(text, size, "Exited (%d) %s ago", v->report.exit_code, since);
+                if (finished == 0) /* nobody was there to see it */
+                        (void)snprintf(text, size, "Exited (%d), the host went down", v->report.exit_code);
+                else
+                        (void)snprintf(text, size, "Exited (%d) %s ago", v->report.exit_code, since);
                 break;
         case LIFE_DEAD:
                 (void)snprintf(text, size, "Dead (its monitor was killed)");
@@ -300,7 +324,7 @@ static json_t *list_ports(const struct view *v)
         json_t *list = json_array();
         size_t i;
         json_t *port;
-        if (v->report.life != LIFE_RUNNING)
+        if (!life_is_up(v->report.life))
                 return list;
         json_array_foreach ((json_t *)ports_of(v), i, port) {
                 (void)json_array_append_new(
@@ -360,7 +384,7 @@ static int append(struct boxlet *b, const struct state_box *record, bool all, js
                 return 0; /* removed a moment ago */
         if (r < 0)
                 return error_set(err, r, "%s", why.text);
-        if (all || v.report.life == LIFE_RUNNING)
+        if (all || life_is_up(v.report.life))
                 r = json_array_append_new(array, list_json(&v));
         view_done(&v);
         return r < 0 ? error_set(err, -ENOMEM, "list boxes: out of memory") : 0;

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #define STATE_NAME     "state.json"
 #define STATE_SIZE_MAX (1U << 20)
 #define TAKE_TRIES     200
+#define KILLED         137 /* 128 + SIGKILL */
 
 int life_create(int box_fd, struct error *err)
 {
@@ -94,8 +96,13 @@ bool life_is_held(int box_fd)
 
 const char *life_name(enum life life)
 {
-        static const char *const names[] = {"created", "running", "exited", "dead"};
+        static const char *const names[] = {"created", "running", "paused", "restarting", "exited", "dead"};
         return names[life];
+}
+
+bool life_is_up(enum life life)
+{
+        return life == LIFE_RUNNING || life == LIFE_PAUSED || life == LIFE_RESTARTING;
 }
 
 static json_t *read_state(int box_fd)
@@ -127,6 +134,28 @@ static bool has_ended(const json_t *state, int *ret_exit_code)
         return true;
 }
 
+/* What a box whose lock is held does, by its own word. */
+static enum life life_of_held(const json_t *state, int *ret_exit_code)
+{
+        const char *text = json_string_value(json_object_get(state, "state"));
+        int64_t code;
+        if (text != NULL && strcmp(text, "paused") == 0)
+                return LIFE_PAUSED;
+        if (text == NULL || strcmp(text, "restarting") != 0)
+                return LIFE_RUNNING;
+        if (json_get_integer(state, "exit_code", 0, 255, &code, NULL) == 0)
+                *ret_exit_code = (int)code;
+        return LIFE_RESTARTING;
+}
+
+/* Whether the state was written before this boot of the host. */
+static bool is_of_an_earlier_boot(const json_t *state)
+{
+        const char *boot = json_string_value(json_object_get(json_object_get(state, "monitor"), "boot_id"));
+        char here[37];
+        return boot != NULL && process_boot_id(here) == 0 && strcmp(boot, here) != 0;
+}
+
 void life_read(int box_fd, bool was_started, struct life_report *ret_report)
 {
         struct life_report report = {.exit_code = -1};
@@ -136,12 +165,35 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
         if (report.state != NULL && has_ended(report.state, &report.exit_code))
                 report.life = LIFE_EXITED; /* if the lock is held, the monitor is on its way out */
         else if (held)
-                report.life = LIFE_RUNNING;
+                report.life = life_of_held(report.state, &report.exit_code);
+        else if (is_of_an_earlier_boot(report.state))
+                report = (struct life_report){.life = LIFE_EXITED,
+                                              .exit_code = KILLED,
+                                              .why = "the host went down while the box ran",
+                                              .state = report.state};
+        else if (was_started || report.state != NULL)
+                report = (struct life_report){.life = LIFE_DEAD,
+                                              .exit_code = KILLED,
+                                              .why = "the box's monitor was killed",
+                                              .state = report.state};
         else
-                report.life = was_started || report.state != NULL ? LIFE_DEAD : LIFE_CREATED;
-        if (report.life == LIFE_DEAD)
-                report.exit_code = 137;
+                report.life = LIFE_CREATED;
         *ret_report = report;
+}
+
+int life_check_answers(int box_fd, struct error *err)
+{
+        cleanup_json json_t *state = read_state(box_fd);
+        int code;
+        switch (life_of_held(state, &code)) {
+        case LIFE_PAUSED:
+                return error_set(err, -EBUSY, "it is paused: unpause it first");
+        case LIFE_RESTARTING:
+                return error_set(err, -EBUSY,
+                                 "it has ended and is about to be restarted: wait until it runs");
+        default:
+                return 0;
+        }
 }
 
 void life_report_done(struct life_report *report)

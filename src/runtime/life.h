@@ -23,16 +23,22 @@ int life_take(int box_fd, int *ret_lock_fd, struct error *err);
 /* Whether the lock is held. */
 bool life_is_held(int box_fd);
 
-enum life { LIFE_CREATED, LIFE_RUNNING, LIFE_EXITED, LIFE_DEAD };
+enum life { LIFE_CREATED, LIFE_RUNNING, LIFE_PAUSED, LIFE_RESTARTING, LIFE_EXITED, LIFE_DEAD };
 const char *life_name(enum life life);
+/* Whether its monitor is at work: running, paused, or about to be restarted. */
+bool life_is_up(enum life life);
 
 /* What is known: the state, and state.json (NULL if there is none, or it cannot be read). */
 struct life_report {
         enum life life;
-        int exit_code; /* -1 unless LIFE_EXITED, or 137 when LIFE_DEAD */
+        int exit_code; /* of the last run when LIFE_EXITED or LIFE_RESTARTING, 137 when LIFE_DEAD, else -1 */
+        const char *why; /* for a person, when it ended in a way that nobody could write down; else NULL */
         json_t *state;
 };
 void life_read(int box_fd, bool was_started, struct life_report *ret_report);
+/* Whether something in the box can be asked of it now: -EBUSY with what to do when it is paused or about to
+ * be restarted. The lock is to be held. */
+int life_check_answers(int box_fd, struct error *err);
 void life_report_done(struct life_report *report);
 #define cleanup_life_report __attribute__((cleanup(life_report_done)))
 

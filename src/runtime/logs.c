@@ -210,7 +210,7 @@ static bool lives(int box_fd)
 {
         cleanup_life_report struct life_report report;
         life_read(box_fd, true, &report);
-        return report.life == LIFE_RUNNING;
+        return life_is_up(report.life);
 }
 
 /* Milliseconds until the reader's end, for poll(). */

@@ -322,7 +322,8 @@ static bool box_is_ending(const struct boxlet_process *p)
         cleanup_life_report struct life_report report;
         life_read(box_fd, true, &report);
         const char *state = json_string_value(json_object_get(report.state, "state"));
-        return report.life == LIFE_EXITED || (state != NULL && strcmp(state, "stopping") == 0);
+        return report.life == LIFE_EXITED || report.life == LIFE_RESTARTING ||
+               (state != NULL && strcmp(state, "stopping") == 0);
 }
 
 static void broken(struct boxlet_process *p, const struct error *why)

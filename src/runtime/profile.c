@@ -33,9 +33,10 @@ static const char *const docker_paths[] = {"/var/lib/docker", NULL};
 const struct profile *profile_get(bool support_docker)
 {
         static const struct profile profiles[] = {
-            {"lean", "make kernel", 512ULL << 20, WORDS_DEFAULT_CAPABILITIES, default_rlimits, no_paths},
-            {"docker", "make kernel-docker", 2ULL << 30, WORDS_ALL_CAPABILITIES, docker_rlimits,
-             docker_paths},
+            {"lean", "make kernel", 512ULL << 20, PROFILE_MEMORY_MIN, WORDS_DEFAULT_CAPABILITIES,
+             default_rlimits, no_paths},
+            {"docker", "make kernel-docker", 2ULL << 30, DOCKER_MEMORY_MIN, WORDS_ALL_CAPABILITIES,
+             docker_rlimits, docker_paths},
         };
         return &profiles[support_docker];
 }

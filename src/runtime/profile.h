@@ -13,10 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define PROFILE_CPUS_MAX   64
+#define PROFILE_MEMORY_MIN (64ULL << 20) /* of any box */
+
 struct profile {
-        const char *kernel_flavour;    /* of vmlinux-<flavour> */
-        const char *kernel_remedy;     /* how that one is built */
-        uint64_t memory_bytes;         /* unless the client says */
+        const char *kernel_flavour; /* of vmlinux-<flavour> */
+        const char *kernel_remedy;  /* how that one is built */
+        uint64_t memory_bytes;      /* unless the client says */
+        uint64_t memory_minimum_bytes;
         uint64_t capabilities;         /* before cap_add and cap_drop */
         const char *const *rlimits;    /* "name=soft:hard", for those the client does not set; ends in NULL */
         const char *const *disk_paths; /* lie on the box's disk like the image's volumes; ends in NULL */

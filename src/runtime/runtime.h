@@ -48,6 +48,9 @@ int box_open_folder(struct boxlet *b, const char *id, int *ret_fd, struct error 
 /* A handle of a record. */
 int box_new(struct boxlet *b, const struct state_box *record, struct boxlet_box **ret_box, struct error *err);
 
+/* Asks the box's monitor (the request is taken); -ESRCH when the box is not running. what: "stop", ... */
+int box_ask(struct boxlet_box *box, const char *what, json_t *request, int64_t timeout_ms, struct error *err);
+
 /* Hands r and err to the client: fills *error (may be NULL) when r is negative. Returns r. */
 int api_result(struct boxlet_error *error, const struct error *err, int r);
 

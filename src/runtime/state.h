@@ -52,6 +52,11 @@ int state_image_used(struct state *s, const char *image_id, bool *ret_used, stru
 
 int state_set_started(struct state *s, const char *id, int64_t started_ns, struct error *err);
 
+/* -EEXIST when the name is taken (err names the holder), -ENOENT when the box is gone. */
+int state_rename(struct state *s, const char *id, const char *name, struct error *err);
+/* Lays a JSON object over the configuration (RFC 7396). -ENOENT as above. */
+int state_patch_config(struct state *s, const char *id, const char *patch, struct error *err);
+
 /* A record that is not there is fine. */
 int state_delete(struct state *s, const char *id, struct error *err);
 

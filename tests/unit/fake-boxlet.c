@@ -403,6 +403,7 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_text("pid_file", o->pid_file);
         note_number("log_file_bytes", (int64_t)o->log_file_bytes, 0);
         note_number("log_files", o->log_files, 0);
+        note_text("restart", o->restart);
         assert_int_equal(o->size, sizeof(*o));
         if (fake.create_failure != NULL) {
                 (void)snprintf(error->text, sizeof(error->text), "%s", fake.create_failure);
@@ -487,6 +488,56 @@ int boxlet_box_stop(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_er
 {
         note("stop %s %lld", box->name, (long long)timeout_ms);
         return 0;
+}
+
+int boxlet_box_shutdown(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error)
+{
+        note("shutdown %s %lld", box->name, (long long)timeout_ms);
+        return 0;
+}
+
+int boxlet_box_restart(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_process **ret_process,
+                       struct boxlet_error *error)
+{
+        note("restart %s %lld", box->name, (long long)timeout_ms);
+        *ret_process = make_process();
+        return 0;
+}
+
+int boxlet_box_pause(struct boxlet_box *box, struct boxlet_error *error)
+{
+        note("pause %s", box->name);
+        return 0;
+}
+
+int boxlet_box_unpause(struct boxlet_box *box, struct boxlet_error *error)
+{
+        note("unpause %s", box->name);
+        return 0;
+}
+
+int boxlet_box_rename(struct boxlet_box *box, const char *name, struct boxlet_error *error)
+{
+        note("rename %s %s", box->name, name);
+        return 0;
+}
+
+int boxlet_box_update(struct boxlet_box *box, const struct boxlet_box_update *changes,
+                      struct boxlet_error *error)
+{
+        note("update %s", box->name);
+        note_text("restart", changes->restart);
+        note_number("cpus", changes->cpus, 0);
+        note_number("memory", (int64_t)changes->memory_bytes, 0);
+        assert_int_equal(changes->size, sizeof(*changes));
+        return 0;
+}
+
+/* Every second box wants it. */
+int boxlet_box_wants_start(struct boxlet_box *box, struct boxlet_error *error)
+{
+        static unsigned asked;
+        return asked++ % 2 == 0;
 }
 
 int boxlet_box_kill(struct boxlet_box *box, int signal, struct boxlet_error *error)

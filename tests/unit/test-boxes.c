@@ -567,6 +567,176 @@ static void following_sees_all_and_ends_with_the_box(void **state)
         end_world(&w);
 }
 
+static json_t *inspected(struct world *w, struct boxlet_box *box)
+{
+        char *text;
+        json_t *json;
+        struct error err = ERROR_INIT;
+        if (boxlet_box_inspect(box, &text, &w->error) < 0)
+                fail_msg("%s", w->error.text);
+        assert_int_equal(json_parse(text, strlen(text), "inspect", &json, &err), 0);
+        boxlet_free(text);
+        return json;
+}
+
+static void expect_policy(struct world *w, struct boxlet_box *box, const char *name, int maximum)
+{
+        cleanup_json json_t *json = inspected(w, box);
+        const json_t *host = json_object_get(json, "HostConfig"),
+                     *policy = json_object_get(host, "RestartPolicy");
+        assert_string_equal(json_string_value(json_object_get(policy, "Name")), name);
+        assert_int_equal(json_integer_value(json_object_get(policy, "MaximumRetryCount")), maximum);
+}
+
+static void boxes_are_renamed(void **state)
+{
+        (void)state;
+        struct world w;
+        struct boxlet_box *found;
+        make_world(&w, ending_monitor);
+        struct boxlet_box_options o = tiny("one"), p = tiny("two");
+        struct boxlet_box *box = create(&w, &o), *other = create(&w, &p);
+        assert_int_equal(boxlet_box_rename(box, "two", &w.error), -EEXIST);
+        assert_non_null(strstr(w.error.text, "rename box 'one': the name 'two' is taken"));
+        assert_int_equal(boxlet_box_rename(box, "-x", &w.error), -EINVAL);
+        assert_int_equal(boxlet_box_rename(box, "", &w.error), -EINVAL);
+        assert_int_equal(boxlet_box_rename(box, NULL, &w.error), -EINVAL);
+        assert_int_equal(boxlet_box_rename(box, "three", &w.error), 0);
+        assert_string_equal(boxlet_box_name(box), "one");
+        assert_int_equal(boxlet_box_get(w.boxlet, "one", &found, &w.error), -ENOENT);
+        assert_int_equal(boxlet_box_get(w.boxlet, "three", &found, &w.error), 0);
+        assert_string_equal(boxlet_box_id(found), boxlet_box_id(box));
+        assert_int_equal(boxlet_box_remove(found, 0, &w.error), 0);
+        assert_int_equal(boxlet_box_rename(box, "four", &w.error), -ENOENT);
+        boxlet_box_free(found);
+        boxlet_box_free(box);
+        boxlet_box_free(other);
+        end_world(&w);
+}
+
+static void boxes_are_updated(void **state)
+{
+        (void)state;
+        struct world w;
+        struct boxlet_box_update u = BOXLET_BOX_UPDATE_INIT;
+        make_world(&w, ending_monitor);
+        struct boxlet_box_options o = tiny("one"), p = tiny("gone");
+        p.auto_remove = 1;
+        struct boxlet_box *box = create(&w, &o), *gone = create(&w, &p);
+        expect_policy(&w, box, "no", 0);
+        u.restart = "on-failure:7";
+        u.cpus = 3;
+        u.memory_bytes = 300 << 20;
+        assert_int_equal(boxlet_box_update(box, &u, &w.error), 0);
+        expect_policy(&w, box, "on-failure", 7);
+        cleanup_json json_t *json = inspected(&w, box);
+        const json_t *host = json_object_get(json, "HostConfig");
+        assert_int_equal(json_integer_value(json_object_get(host, "NanoCpus")), 3000000000);
+        assert_int_equal(json_integer_value(json_object_get(host, "Memory")), 300 << 20);
+        u = (struct boxlet_box_update)BOXLET_BOX_UPDATE_INIT;
+        u.memory_bytes = 128 << 20;
+        assert_int_equal(boxlet_box_update(box, &u, &w.error), 0);
+        expect_policy(&w, box, "on-failure", 7); /* stays */
+        u.memory_bytes = 1 << 20;
+        assert_int_equal(boxlet_box_update(box, &u, &w.error), -EINVAL);
+        assert_non_null(strstr(w.error.text, "update box 'one': it needs at least 64 MiB"));
+        u.memory_bytes = 0;
+        u.cpus = 65;
+        assert_int_equal(boxlet_box_update(box, &u, &w.error), -EINVAL);
+        u.cpus = 0;
+        u.restart = "always:2";
+        assert_int_equal(boxlet_box_update(box, &u, &w.error), -EINVAL);
+        u.restart = "always";
+        assert_int_equal(boxlet_box_update(gone, &u, &w.error), -EINVAL);
+        assert_non_null(strstr(w.error.text, "--rm"));
+        assert_int_equal(boxlet_box_restart(gone, 0, NULL, &w.error), -EINVAL);
+        u.restart = "no";
+        assert_int_equal(boxlet_box_update(gone, &u, &w.error), 0);
+        assert_int_equal(boxlet_box_pause(box, &w.error), -ESRCH);
+        assert_non_null(strstr(w.error.text, "pause box 'one': it is not running"));
+        p = tiny("both");
+        p.auto_remove = 1;
+        p.restart = "always";
+        struct boxlet_box *none;
+        assert_int_equal(boxlet_box_create(w.boxlet, &p, &none, &w.error), -EINVAL);
+        assert_non_null(strstr(w.error.text, "contradict"));
+        p.auto_remove = 0;
+        p.restart = "now and then";
+        assert_int_equal(boxlet_box_create(w.boxlet, &p, &none, &w.error), -EINVAL);
+        boxlet_box_free(box);
+        boxlet_box_free(gone);
+        end_world(&w);
+}
+
+/* Writes the box's state.json. */
+static void write_box_state(struct world *w, struct boxlet_box *box, const char *text)
+{
+        char name[128];
+        (void)snprintf(name, sizeof(name), "home/boxes/%s/state.json", boxlet_box_id(box));
+        write_file(w->fd, name, text, 0600);
+}
+
+static void a_host_that_comes_up_starts_what_its_policy_says(void **state)
+{
+        (void)state;
+        static const char *const policies[] = {"no", "on-failure", "always", "unless-stopped"};
+        static const struct {
+                const char *state; /* state.json; NULL: never started */
+                int wants[4];
+        } rows[] = {
+            {NULL, {0, 0, 0, 0}},
+            {"{\"state\":\"exited\",\"exit_code\":1}", {0, 0, 1, 1}},
+            {"{\"state\":\"exited\",\"exit_code\":143,\"stopped\":true}", {0, 0, 1, 0}},
+            {"{\"state\":\"running\",\"monitor\":{\"boot_id\":\"another\"}}", {0, 0, 1, 1}},
+            {"{\"state\":\"running\",\"stopped\":true}", {0, 0, 1, 0}},
+            {"broken", {0, 0, 1, 1}},
+        };
+        struct world w;
+        make_world(&w, ending_monitor);
+        for (size_t i = 0; i < 4; i++) {
+                struct boxlet_box_options o = tiny(policies[i]);
+                o.restart = policies[i];
+                struct boxlet_box *box = create(&w, &o);
+                expect_policy(&w, box, policies[i], 0);
+                for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+                        if (row == 1) {
+                                assert_int_equal(boxlet_box_start(box, BOXLET_START_DETACHED, NULL, &w.error),
+                                                 0);
+                                wait_for_state(box, "exited", 3);
+                        }
+                        if (rows[row].state != NULL)
+                                write_box_state(&w, box, rows[row].state);
+                        int wants = boxlet_box_wants_start(box, &w.error);
+                        if (wants != rows[row].wants[i])
+                                fail_msg("%s, row %zu: %d", policies[i], row, wants);
+                }
+                boxlet_box_free(box);
+        }
+        end_world(&w);
+}
+
+static void a_running_box_wants_no_start(void **state)
+{
+        (void)state;
+        struct world w;
+        make_world(&w, lasting_monitor);
+        struct boxlet_box_options o = tiny("one");
+        o.restart = "always";
+        struct boxlet_box *box = create(&w, &o);
+        assert_int_equal(boxlet_box_start(box, BOXLET_START_DETACHED, NULL, &w.error), 0);
+        wait_for_monitor(&w, box);
+        assert_int_equal(boxlet_box_wants_start(box, &w.error), 0);
+        cleanup_free char *text = NULL;
+        char name[128];
+        (void)snprintf(name, sizeof(name), "home/boxes/%s/box.json", boxlet_box_id(box));
+        assert_int_equal(path_read_at(w.fd, name, 1 << 20, &text, NULL), 0);
+        assert_non_null(strstr(text, "\"restart\":{\"policy\":\"always\",\"maximum\":0}"));
+        assert_int_equal(boxlet_box_rename(box, "other", &w.error), 0); /* also while it runs */
+        assert_int_equal(boxlet_box_remove(box, 1, &w.error), 0);
+        boxlet_box_free(box);
+        end_world(&w);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_box_comes_and_goes),
     cmocka_unit_test(what_cannot_be_is_refused_before_anything_is_made),
@@ -575,6 +745,10 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_clients_children_are_left_alone),
     cmocka_unit_test(what_a_killed_process_left_is_collected),
     cmocka_unit_test(of_many_creators_of_one_name_one_wins),
+    cmocka_unit_test(boxes_are_renamed),
+    cmocka_unit_test(boxes_are_updated),
+    cmocka_unit_test(a_host_that_comes_up_starts_what_its_policy_says),
+    cmocka_unit_test(a_running_box_wants_no_start),
     cmocka_unit_test(logs_across_rotated_files),
     cmocka_unit_test(rotation_while_reading_loses_nothing),
     cmocka_unit_test(following_sees_all_and_ends_with_the_box),

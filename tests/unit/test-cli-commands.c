@@ -400,7 +400,74 @@ static void info_version_and_help(void **state)
         assert_string_equal(fake.calls, "");
 }
 
+static void boxes_are_restarted_paused_renamed_and_updated(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.lives = true;
+        assert_int_equal(fake_run("restart -t 3 a b"), 0);
+        expect_calls("restart a 3000\nfree going\nrestart b 3000\nfree going\n");
+        assert_string_equal(fake_stdout, "a\nb\n");
+        fake_reset();
+        fake.failure = "no kernel";
+        fake.exit_code = 125;
+        assert_int_equal(fake_run("restart a"), 125);
+        assert_string_equal(fake_stdout, "");
+        fake_reset();
+        assert_int_equal(fake_run("pause a b"), 0);
+        assert_int_equal(fake_run("unpause b"), 0);
+        assert_int_equal(fake_run("rename a c"), 0);
+        assert_string_equal(fake_stdout, "");
+        expect_calls("pause a\npause b\nunpause b\nrename a c\n");
+        fake_reset();
+        assert_int_equal(fake_run("update --restart on-failure:3 -m 1g --cpus 4 a"), 0);
+        expect_calls("update a\n restart=on-failure:3\n cpus=4\n memory=1073741824\n");
+        assert_string_equal(fake_stdout, "a\n");
+        assert_non_null(strstr(fake_stderr, "its next start has the new size"));
+        fake_reset();
+        fake.state = "exited";
+        assert_int_equal(fake_run("update --memory 1g a"), 0);
+        assert_string_equal(fake_stderr, "");
+        fake_reset();
+        assert_int_equal(fake_run("update a"), 2);
+        assert_int_equal(fake_run("update --memory-swap 1g a"), 2);
+        assert_int_equal(fake_run("rename a"), 2);
+        expect_calls("");
+        fake_reset();
+        assert_int_equal(fake_run("create --restart always alpine"), 0);
+        expect_calls("create image=alpine\n restart=always\n");
+}
+
+static void what_comes_back_after_a_reboot_is_started_oldest_first(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.lives = true;
+        fake.list = "[{\"Id\":\"c\"},{\"Id\":\"b\"},{\"Id\":\"a\"}]"; /* newest first */
+        assert_int_equal(fake_run("system start-all"), 0);
+        expect_calls("list 1\nstart a 1\nfree going\nstart c 1\nfree going\n"); /* b does not want it */
+        assert_string_equal(fake_stdout, "a\nc\n");
+        fake_reset();
+        fake.list = "[{\"Id\":\"a\"},{\"Id\":\"b\"},{\"Id\":\"c\"},{\"Id\":\"d\"}]";
+        fake.failure = "no kernel";
+        fake.exit_code = 125;
+        assert_int_equal(fake_run("system start-all"), 1); /* and goes on */
+        assert_non_null(strstr(fake.calls, "start c 1\n"));
+        assert_non_null(strstr(fake.calls, "start a 1\n"));
+        fake_reset();
+        fake.list = "[{\"Id\":\"a\"}]";
+        assert_int_equal(fake_run("system stop-all -t 2"), 0);
+        expect_calls("list 0\nshutdown a 2000\n");
+        assert_string_equal(fake_stdout, "a\n");
+        fake_reset();
+        assert_int_equal(fake_run("system stop-all"), 0);
+        expect_calls("list 0\n");
+        assert_int_equal(fake_run("system start-all x"), 2);
+}
+
 static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(boxes_are_restarted_paused_renamed_and_updated),
+    cmocka_unit_test(what_comes_back_after_a_reboot_is_started_oldest_first),
     cmocka_unit_test(run_fills_the_options),
     cmocka_unit_test(run_defaults_are_left_to_the_library),
     cmocka_unit_test(run_detached_prints_the_id_once_it_runs),

@@ -3,10 +3,12 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "runtime/life.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
@@ -51,6 +53,69 @@ static void the_lock_is_the_truth(void **state)
         assert_int_equal(code, 125);
         write_state(box_fd, "not json");
         assert_int_equal(life_of(box_fd, true, &code), LIFE_DEAD);
+}
+
+static void a_held_box_says_what_it_does(void **state)
+{
+        (void)state;
+        int box_fd, code, lock = -1;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        assert_int_equal(life_take(box_fd, &lock, &err), 0);
+        assert_int_equal(life_check_answers(box_fd, &err), 0);
+        write_state(box_fd, "{\"state\": \"paused\"}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_PAUSED);
+        assert_int_equal(code, -1);
+        assert_int_equal(life_check_answers(box_fd, &err), -EBUSY);
+        assert_non_null(strstr(err.text, "unpause it"));
+        write_state(box_fd, "{\"state\": \"restarting\", \"exit_code\": 3}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_RESTARTING);
+        assert_int_equal(code, 3);
+        assert_int_equal(life_check_answers(box_fd, &err), -EBUSY);
+        assert_non_null(strstr(err.text, "about to be restarted"));
+        write_state(box_fd, "{\"state\": \"stopping\"}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_RUNNING);
+        assert_int_equal(life_check_answers(box_fd, &err), 0);
+        assert_true(life_is_up(LIFE_RUNNING) && life_is_up(LIFE_PAUSED) && life_is_up(LIFE_RESTARTING));
+        assert_false(life_is_up(LIFE_CREATED) || life_is_up(LIFE_EXITED) || life_is_up(LIFE_DEAD));
+        assert_string_equal(life_name(LIFE_PAUSED), "paused");
+        assert_string_equal(life_name(LIFE_DEAD), "dead");
+        (void)close(lock);
+        write_state(box_fd, "{\"state\": \"restarting\", \"exit_code\": 3}");
+        assert_int_equal(life_of(box_fd, true, &code), LIFE_DEAD);
+}
+
+static void a_reboot_of_the_host_is_told_as_such(void **state)
+{
+        (void)state;
+        int box_fd;
+        char boot[37], text[256];
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        static const char *const states[] = {"starting", "running", "paused", "stopping", "restarting"};
+        assert_int_equal(process_boot_id(boot), 0);
+        for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+                cleanup_life_report struct life_report before = {0};
+                (void)snprintf(text, sizeof(text),
+                               "{\"state\":\"%s\",\"monitor\":{\"pid\":1,\"boot_id\":"
+                               "\"00000000-0000-0000-0000-000000000000\"}}",
+                               states[i]);
+                write_state(box_fd, text);
+                life_read(box_fd, true, &before);
+                assert_int_equal(before.life, LIFE_EXITED);
+                assert_int_equal(before.exit_code, 137);
+                assert_string_equal(before.why, "the host went down while the box ran");
+                cleanup_life_report struct life_report now = {0};
+                (void)snprintf(text, sizeof(text),
+                               "{\"state\":\"%s\",\"monitor\":{\"pid\":1,\"boot_id\":\"%s\"}}", states[i],
+                               boot);
+                write_state(box_fd, text);
+                life_read(box_fd, true, &now);
+                assert_int_equal(now.life, LIFE_DEAD);
+                assert_string_equal(now.why, "the box's monitor was killed");
+        }
 }
 
 static void one_of_two_starters_wins(void **state)
@@ -105,6 +170,8 @@ static void a_lock_without_a_name_is_a_removed_box(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_lock_is_the_truth),
+    cmocka_unit_test(a_held_box_says_what_it_does),
+    cmocka_unit_test(a_reboot_of_the_host_is_told_as_such),
     cmocka_unit_test(one_of_two_starters_wins),
     cmocka_unit_test(who_looks_does_not_stop_a_starter),
     cmocka_unit_test(a_lock_without_a_name_is_a_removed_box),

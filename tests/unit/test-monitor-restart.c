@@ -193,6 +193,17 @@ static void sigterm_to_the_monitor_ends_without_a_wish(void **state)
         expect_end(&f, "exited", 128 + SIGTERM, 0, false);
 }
 
+static void nor_is_a_shutdown(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"wait\"]", ALWAYS);
+        peer_ask(&f.first, WAIT);
+        peer_expect_started(&f.first);
+        assert_int_equal(ask(&f, "{\"op\":\"stop\",\"timeout_ms\":5000,\"shutdown\":true}"), FRAME_REPLY);
+        expect_end(&f, "exited", 128 + SIGTERM, 0, false);
+}
+
 static void sigterm_while_it_waits(void **state)
 {
         (void)state;
@@ -470,6 +481,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_stopped_box_stays_down),
     cmocka_unit_test(kill_is_a_wish_and_sighup_is_not),
     cmocka_unit_test(sigterm_to_the_monitor_ends_without_a_wish),
+    cmocka_unit_test(nor_is_a_shutdown),
     cmocka_unit_test(sigterm_while_it_waits),
     cmocka_unit_test(a_machine_that_fails_is_restarted),
     cmocka_unit_test(what_never_ran_is_not_restarted),

@@ -367,7 +367,40 @@ static void many_processes_at_once(void **state)
         state_close(s);
 }
 
+static void records_can_change(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        struct state *s = open_state(home, home_fd);
+        struct error err = ERROR_INIT;
+        struct state_box a = record("aa1", "one", 10), b = record("aa2", "two", 20), found;
+        a.config = (char *)"{\"cpus\":2,\"spec\":{\"x\":[1,\"\\u00e4\\n\"]},\"restart\":{\"policy\":"
+                           "\"always\",\"maximum\":0}}";
+        assert_int_equal(state_insert(s, &a, &err), 0);
+        assert_int_equal(state_insert(s, &b, &err), 0);
+        assert_int_equal(state_rename(s, a.id, "two", &err), -EEXIST);
+        assert_non_null(strstr(err.text, "taken by box aa2"));
+        assert_int_equal(state_rename(s, a.id, "one", &err), 0); /* its own */
+        assert_int_equal(state_rename(s, a.id, "three", &err), 0);
+        assert_int_equal(state_find(s, "one", &found, &err), -ENOENT);
+        assert_int_equal(state_rename(s, b.id, "one", &err), 0); /* free now */
+        assert_int_equal(
+            state_patch_config(s, a.id, "{\"cpus\":4,\"restart\":{\"policy\":\"on-failure\",\"maximum\":5}}",
+                               &err),
+            0);
+        assert_int_equal(state_find(s, "three", &found, &err), 0);
+        assert_string_equal(found.config, "{\"cpus\":4,\"spec\":{\"x\":[1,\"\\u00e4\\n\"]},\"restart\":{"
+                                          "\"policy\":\"on-failure\",\"maximum\":5}}");
+        state_box_done(&found);
+        assert_int_equal(state_delete(s, a.id, &err), 0);
+        assert_int_equal(state_rename(s, a.id, "four", &err), -ENOENT);
+        assert_int_equal(state_patch_config(s, a.id, "{}", &err), -ENOENT);
+        state_close(s);
+}
+
 static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(records_can_change),
     cmocka_unit_test(records_come_back),
     cmocka_unit_test(a_name_wins_over_an_id_prefix),
     cmocka_unit_test(a_name_is_taken_once),
