@@ -3,7 +3,7 @@ BUILD   ?= build
 ASAN    ?= build-asan
 FUZZ    ?= build-fuzz
 COVERAGE ?= build-coverage
-PREFIX  ?= /usr/local
+PREFIX  ?=
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 NINJA   := ninja
@@ -15,7 +15,7 @@ all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it i
 
 $(BUILD)/build.ninja:
 	@tools/deps --check build
-	meson setup $(BUILD) --prefix=$(PREFIX)
+	meson setup $(BUILD) --prefix=$(or $(PREFIX),/usr/local)
 
 binaries: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -52,15 +52,16 @@ coverage: ## which lines of the virtio devices the unit tests and fuzz corpora r
 	@tools/deps build test
 	@tools/coverage $(COVERAGE)
 
-bench: all ## the figures beside their budgets
+bench: ## the figures beside their budgets
+	@tools/deps
+	@$(MAKE) --no-print-directory all
 	@bench/run
 
-install: all ## PREFIX, DESTDIR
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
-	@tools/install-kernel $(BUILD)/kernel "$(DESTDIR)$(PREFIX)/share/boxlet/kernel"
+install: $(BUILD)/build.ninja ## PREFIX (/usr/local, or that of the last time), DESTDIR
+	@tools/install $(BUILD) "$(PREFIX)" "$(DESTDIR)"
 
 clean: ## remove the build folders (the cached kernel stays)
-	rm -rf $(BUILD) $(ASAN) $(FUZZ) $(COVERAGE)
+	rm -rf $(BUILD) $(ASAN) $(FUZZ) $(COVERAGE) build-install
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile

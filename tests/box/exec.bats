@@ -6,7 +6,7 @@ load lib
 
 setup_file() {
         box_home
-        boxlet run -d --name b --network none busybox sleep 100000 >/dev/null
+        boxlet run -d --name b --network none --ulimit nofile=1234:2345 busybox sleep 100000 >/dev/null
 }
 teardown_file() { box_home_end; }
 
@@ -27,9 +27,15 @@ teardown_file() { box_home_end; }
         [ "$status" -eq 126 ]
 }
 
-@test "exec has init's capabilities and its cgroup's limits" {
+@test "exec has init's capabilities, its limits, and a cgroup below init's" {
         run boxlet exec b grep -E 'CapEff|CapBnd' /proc/self/status
         [ "$output" = "$(printf 'CapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb')" ]
+        run boxlet exec b sh -c 'ulimit -Sn; ulimit -Hn'
+        [ "$output" = "$(printf '1234\n2345')" ]
+        # the container's cgroup, with the limits for all of it, is the root of the namespace
+        boxlet exec b grep -qx 1 /sys/fs/cgroup/cgroup.procs
+        run boxlet exec b cat /proc/self/cgroup
+        [[ "$output" =~ ^0::/exec-[0-9]+$ ]]
 }
 
 @test "a user by name with its groups" {
@@ -56,7 +62,7 @@ teardown_file() { box_home_end; }
 @test "a time-out kills everything the command started" {
         local begin=$SECONDS
         run boxlet exec --timeout 2s b sh -c 'sleep 4321 & sleep 4321'
-        [ "$status" -ne 0 ]
+        [ "$status" -eq 124 ]
         [ $((SECONDS - begin)) -lt 60 ]
         run boxlet exec b sh -c 'ps -o args | grep -c "[s]leep 4321"'
         [ "${lines[0]}" = 0 ]

@@ -59,13 +59,27 @@ teardown_file() { box_home_end; }
 listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 @test "a port that is taken is told before anything boots" {
-        socat TCP-LISTEN:18099,reuseaddr,bind=127.0.0.1 EXEC:true 3>&- &
-        local server=$! begin=$SECONDS
-        eventually 10 listening 18099
-        run boxlet run --rm -p 127.0.0.1:18099:80 busybox true
-        kill $server
-        [ "$status" -eq 125 ]
-        [[ "$output" == *18099* ]]
+        local proto option server id
+        for proto in tcp udp; do
+                option=t
+                [ $proto = tcp ] || option=u
+                socat "${proto^^}-LISTEN:18099,bind=127.0.0.1" EXEC:true 3>&- &
+                server=$!
+                taken() { ss "-Hln$option" "sport = :18099" | grep -q .; }
+                eventually 10 taken
+                id=$(boxlet create --name t -p "127.0.0.1:18099:80/$proto" busybox true)
+                run boxlet start t
+                kill $server
+                wait $server || true
+                [ "$status" -eq 125 ]
+                [[ "$output" == *18099/$proto* ]]
+                # no machine was started that could have written it
+                [ ! -e "$BOXLET_HOME/boxes/$id/console.log" ]
+                # and the same once the port is free: now there is one
+                boxlet start -a t
+                [ -e "$BOXLET_HOME/boxes/$id/console.log" ]
+                boxlet rm t
+        done
 }
 
 @test "host.boxlet.internal is the host" {

@@ -107,8 +107,8 @@ teardown_file() { box_home_end; }
 }
 
 @test "output to a closed pipe ends the box" {
-        run bash -c '"$BOXLET" run --rm --network none busybox sh -c "while :; do echo y; done" | head -n 1'
-        [ "$output" = y ]
+        run bash -c '"$BOXLET" run --rm --network none busybox sh -c "while :; do echo y; done" | head -n 1; echo ${PIPESTATUS[*]}'
+        [ "$output" = "$(printf 'y\n141 0')" ]
         no_processes 20
 }
 
