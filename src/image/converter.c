@@ -75,7 +75,7 @@ static int convert(struct converter *c, struct error *err)
 {
         cleanup_conversion struct conversion *conversion = NULL;
         struct image_observer observer = {.fn = on_wait, .data = c};
-        int r = conversion_begin(c->store, c->manifest, &observer, on_progress, c, &conversion, err);
+        int r = conversion_begin(c->store, c->manifest, true, &observer, on_progress, c, &conversion, err);
         if (r < 0 || conversion == NULL)
                 return r;
         for (size_t i = 0; i < c->manifest->count; i++) {

@@ -58,7 +58,7 @@ static int commit(struct load *l, const char *text, size_t size, const json_t *n
         if (r == 0)
                 r = manifest_check_config(m, config, &l->platform, err);
         if (r == 0)
-                r = rootfs_ensure(l->store, m, l->observer, err);
+                r = rootfs_ensure_foreign(l->store, m, l->observer, err);
         if (r == 0)
                 r = blob_put(l->store, text, size, entry.manifest.digest, err);
         if (r < 0)

@@ -115,7 +115,7 @@ static int use_entry(struct pull *p, const struct index_entry *entry, struct ima
         if (r == 0)
                 r = config_load(p->store, m, &config, err);
         if (r == 0)
-                r = rootfs_ensure(p->store, m, p->observer, err);
+                r = rootfs_ensure_foreign(p->store, m, p->observer, err);
         return r < 0 ? r : image_open_entry(p->store, entry, ret_image, err);
 }
 

@@ -21,6 +21,7 @@ static const struct registries defaults = {
     .retries = 5,
     .retry_delay_ms = 500,
     .parallel = 4,
+    .unpack_ratio = 100,
 };
 
 static int check_members(const json_t *object, const char *const *known, const char *where, struct error *err)
@@ -95,6 +96,7 @@ static int read_numbers(const json_t *json, struct registries *r, struct error *
             {"retries", 0, 100, &r->retries},
             {"retry_delay_ms", 1, 60000, &r->retry_delay_ms},
             {"parallel", 1, 32, &r->parallel},
+            {"unpack_ratio", 1, 1000000, &r->unpack_ratio},
         };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
                 int result = json_get_integer_or(json, numbers[i].key, numbers[i].minimum, numbers[i].maximum,
@@ -107,9 +109,10 @@ static int read_numbers(const json_t *json, struct registries *r, struct error *
 
 int registries_parse(const char *text, size_t size, struct registries *ret, struct error *err)
 {
-        static const char *const known[] = {"registries", "connect_timeout_s", "stall_timeout_s",
-                                            "retries",    "retry_delay_ms",    "parallel",
-                                            NULL};
+        static const char *const known[] = {"registries",      "connect_timeout_s",
+                                            "stall_timeout_s", "retries",
+                                            "retry_delay_ms",  "parallel",
+                                            "unpack_ratio",    NULL};
         struct registries r = defaults;
         cleanup_json json_t *json = NULL;
         int result = json_parse(text, size, "registries file", &json, err);

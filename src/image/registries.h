@@ -16,6 +16,7 @@ struct registries {
         int64_t retries;
         int64_t retry_delay_ms;
         int64_t parallel;
+        int64_t unpack_ratio;
 };
 
 /* path NULL, or no such file: the defaults. */

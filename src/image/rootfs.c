@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define ENTRIES_DEFAULT UINT64_C(4000000)
-#define BYTES_DEFAULT   (UINT64_C(64) << 30)
 #define NAME_BYTES_MAX  (UINT64_C(256) << 20)
 #define STREAM_EXTRA    (UINT64_C(16) << 30) /* headers and padding of a layer, beside content */
 
@@ -50,7 +49,8 @@ int rootfs_builder_new(int out_fd, int scratch_fd, const struct rootfs_limits *l
         builder->fd = out_fd;
         builder->progress = progress;
         builder->data = data;
-        builder->merge.content_max = limits != NULL && limits->bytes > 0 ? limits->bytes : BYTES_DEFAULT;
+        builder->merge.content_max =
+            limits != NULL && limits->bytes > 0 ? limits->bytes : ROOTFS_BYTES_DEFAULT;
         int r = tree_new(entries < UINT32_MAX ? (size_t)entries : UINT32_MAX - 1, NAME_BYTES_MAX,
                          &builder->merge.tree);
         if (r < 0)

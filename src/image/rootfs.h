@@ -18,6 +18,7 @@ struct rootfs_limits {
         uint64_t entries; /* at most so many names, replaced ones included; 0: 4,000,000 */
         uint64_t bytes;   /* at most so many bytes of file content, holes not counted; 0: 64 GiB */
 };
+#define ROOTFS_BYTES_DEFAULT (UINT64_C(64) << 30)
 
 /* entries: inodes in the image; bytes_in: of the layers, unpacked; bytes_out: the file's length. */
 struct rootfs_statistics {

@@ -2,6 +2,10 @@
 /*
  * The EROFS files of the store: made once for each list of layers, in tmp/, under a work lock, and renamed to
  * rootfs/<hash of the diff_ids>.erofs when the builder has checked and fsync'd everything.
+ *
+ * Hostile: how much foreign layers unpack to. A limit that relates to their compressed size ends a bomb
+ * before it has filled the disk: 10 GB in 10 MB are ended after 3 GB, while a Debian image unpacks to 3 times
+ * its size.
  */
 #include "image/rootfs_cache.h"
 
@@ -9,6 +13,7 @@
 #include "image/blob.h"
 #include "image/find.h"
 #include "image/progress.h"
+#include "image/registries.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +27,7 @@ struct conversion {
         struct image_store *store;
         const struct manifest *manifest;
         struct rootfs_builder *builder;
+        bool foreign;
         int lock;
         int out_fd;
         char temporary[NAME_MAX + 1]; /* in tmp/; "" once it has been renamed */
@@ -42,6 +48,24 @@ static bool is_there(struct image_store *store, const char *name)
         return faccessat(store->rootfs_fd, name, R_OK, 0) == 0;
 }
 
+/* The default of the builder stays the most. */
+static int limit_foreign(const struct conversion *c, struct rootfs_limits *ret_limits, struct error *err)
+{
+        struct registries settings;
+        uint64_t bytes = 0;
+        bool over = false;
+        int r = registries_read(c->store->config_path, &settings, err);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < c->manifest->count; i++)
+                over |= __builtin_add_overflow(bytes, (uint64_t)c->manifest->layers[i].blob.size, &bytes);
+        over |= __builtin_mul_overflow(bytes, (uint64_t)settings.unpack_ratio, &bytes);
+        over |= __builtin_add_overflow(bytes, UNPACK_FLOOR, &bytes);
+        registries_done(&settings);
+        ret_limits->bytes = over || bytes > ROOTFS_BYTES_DEFAULT ? ROOTFS_BYTES_DEFAULT : bytes;
+        return 0;
+}
+
 static int begin(struct conversion *c, const struct image_observer *observer, rootfs_progress_fn progress,
                  void *data, struct error *err)
 {
@@ -49,13 +73,18 @@ static int begin(struct conversion *c, const struct image_observer *observer, ro
                                 "its root file system, which another process makes", &c->lock, err);
         if (r < 0 || is_there(c->store, c->name))
                 return r;
-        r = store_temporary(c->store, c->temporary, &c->out_fd, err);
+        struct rootfs_limits limits = {0};
+        if (c->foreign)
+                r = limit_foreign(c, &limits, err);
         if (r == 0)
-                r = rootfs_builder_new(c->out_fd, c->store->tmp_fd, NULL, progress, data, &c->builder, err);
+                r = store_temporary(c->store, c->temporary, &c->out_fd, err);
+        if (r == 0)
+                r = rootfs_builder_new(c->out_fd, c->store->tmp_fd, &limits, progress, data, &c->builder,
+                                       err);
         return r;
 }
 
-int conversion_begin(struct image_store *store, const struct manifest *m,
+int conversion_begin(struct image_store *store, const struct manifest *m, bool foreign,
                      const struct image_observer *observer, rootfs_progress_fn progress, void *data,
                      struct conversion **ret, struct error *err)
 {
@@ -64,6 +93,7 @@ int conversion_begin(struct image_store *store, const struct manifest *m,
                 return error_set(err, -ENOMEM, "make the root file system: out of memory");
         c->store = store;
         c->manifest = m;
+        c->foreign = foreign;
         c->lock = c->out_fd = -1;
         int r = rootfs_file_name(m, c->name);
         if (r < 0)
@@ -84,7 +114,14 @@ int conversion_add_layer(struct conversion *c, size_t number, struct error *err)
         int r = blob_open(c->store, layer->blob.digest, &fd, err);
         if (r == 0)
                 r = rootfs_builder_add_layer(c->builder, fd, layer->blob.digest, layer->diff_id, err);
-        return r;
+        if (r != -EFBIG || !c->foreign)
+                return r;
+        struct error cause = *err;
+        return error_set(
+            err, r,
+            "%s: it unpacks to far more than its size; if you trust it, raise 'unpack_ratio' in the "
+            "registries file",
+            cause.text);
 }
 
 int conversion_finish(struct conversion *c, struct error *err)
@@ -130,14 +167,14 @@ static int serial_progress(uint64_t compressed_bytes, void *data)
                               &s->error);
 }
 
-int rootfs_ensure(struct image_store *store, const struct manifest *m, const struct image_observer *observer,
-                  struct error *err)
+static int ensure(struct image_store *store, const struct manifest *m, bool foreign,
+                  const struct image_observer *observer, struct error *err)
 {
         struct serial s = {.observer = observer, .error = ERROR_INIT};
         cleanup_conversion struct conversion *c = NULL;
         for (size_t i = 0; i < m->count; i++)
                 s.total += (uint64_t)m->layers[i].blob.size;
-        int r = conversion_begin(store, m, observer, serial_progress, &s, &c, err);
+        int r = conversion_begin(store, m, foreign, observer, serial_progress, &s, &c, err);
         if (r < 0 || c == NULL)
                 return r;
         for (size_t i = 0; r == 0 && i < m->count; i++) {
@@ -145,6 +182,18 @@ int rootfs_ensure(struct image_store *store, const struct manifest *m, const str
                 s.done += (uint64_t)m->layers[i].blob.size;
         }
         return r < 0 ? r : conversion_finish(c, err);
+}
+
+int rootfs_ensure(struct image_store *store, const struct manifest *m, const struct image_observer *observer,
+                  struct error *err)
+{
+        return ensure(store, m, false, observer, err);
+}
+
+int rootfs_ensure_foreign(struct image_store *store, const struct manifest *m,
+                          const struct image_observer *observer, struct error *err)
+{
+        return ensure(store, m, true, observer, err);
 }
 
 int image_open_rootfs(struct image_store *store, const struct image *image,

@@ -139,6 +139,7 @@ static void the_registries_file_is_checked(void **state)
             "[]",
             "{\"registry\":{}}",
             "{\"registries\":[]}",
+            "{\"unpack_ratio\":0}",
             "{\"registries\":{\"a\":{\"plain_htp\":true}}}",
             "{\"registries\":{\"a\":{\"plain_http\":1}}}",
             "{\"registries\":{\"a\":{\"mirrors\":\"b\"}}}",

@@ -181,10 +181,10 @@ static void an_image_without_tags_is_known_by_its_id(void **state)
 
 static struct buffer pack_gzip(const void *bytes, size_t size)
 {
-        struct buffer out = BUFFER_INIT(1 << 24);
+        struct buffer out = BUFFER_INIT(1 << 27);
         char *place;
         z_stream z = {.next_in = (Bytef *)bytes, .avail_in = (uInt)size};
-        assert_int_equal(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
         size_t bound = deflateBound(&z, size);
         assert_int_equal(buffer_reserve(&out, bound, &place), 0);
         z.next_out = (Bytef *)place;
@@ -585,6 +585,40 @@ static void force_removes_all_names_of_an_id(void **state)
         stop(&f);
 }
 
+/* 10 GB of zeros in 10 MB of gzip, as the layer of an archive: nobody gives a limit, and it is ended at 3 GB.
+ */
+static void a_bomb_is_ended_by_its_size(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct tar head = {0}, archive, bomb = {0};
+        cleanup_free char *names = NULL;
+        char zeros_id[DIGEST_TEXT_SIZE];
+        const size_t piece_size = 64 << 20;
+        cleanup_free uint8_t *zeros = calloc(1, piece_size);
+        start(&f);
+        tar_add(&head, &(struct tar_entry){.name = "bomb", .said_size = UINT64_C(10) << 30});
+        struct buffer begin = pack_gzip(head.bytes, head.size), piece = pack_gzip(zeros, piece_size);
+        tar_bytes(&bomb, begin.data, begin.length);
+        for (int i = 0; i < 161; i++)
+                tar_bytes(&bomb, piece.data, piece.length);
+        assert_true(bomb.size < 11 << 20);
+        /* whatever digest: it is not got to */
+        assert_int_equal(digest_of("", 0, zeros_id), 0);
+        set_config(&f, "amd64", zeros_id);
+        archive = (struct tar){0};
+        add_bytes(&archive, "abc/layer.tar", bomb.bytes, bomb.size);
+        tar_file(&archive, "config.json", f.config);
+        add_manifest(&archive, "config.json", "[\"bomb:1\"]", "\"abc/layer.tar\"");
+        load_must_fail(&f, &archive, -EFBIG, "it unpacks to far more than its size");
+        assert_int_equal(count_files(f.store->rootfs_fd), 0);
+        tar_done(&head);
+        tar_done(&bomb);
+        buffer_done(&begin);
+        buffer_done(&piece);
+        stop(&f);
+}
+
 static void a_tag_is_another_name(void **state)
 {
         struct fixture f;
@@ -652,6 +686,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(what_is_no_tar_is_not_imported),
     cmocka_unit_test(names_go_one_by_one_and_the_image_with_the_last),
     cmocka_unit_test(force_removes_all_names_of_an_id),
+    cmocka_unit_test(a_bomb_is_ended_by_its_size),
     cmocka_unit_test(a_tag_is_another_name),
     cmocka_unit_test(pruning_takes_what_nobody_names_or_uses),
 };
