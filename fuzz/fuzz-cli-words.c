@@ -26,6 +26,7 @@ static void read_values(const char *text)
         check(value_size(text, &bytes) < 0 || bytes <= INT64_MAX);
         check(value_duration(text, &number) < 0 || number >= 0);
         check(value_count(text, &number) < 0 || number >= 0);
+        check(value_cpus(text, &bytes) < 0 || bytes < UINT64_C(1001000000000));
         check(value_signal(text, &signal) < 0 || (signal >= 1 && signal <= 64));
         if (value_time(text, value_now_ns(), &number) == 0)
                 check(number >= 0 && strlen(value_print_time(number, place)) < VALUE_TIME_MAX);

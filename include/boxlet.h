@@ -229,13 +229,17 @@ struct boxlet_box_options {
         uint32_t log_files;      /* so many of them are kept; 0: 2 */
         const char *restart;     /* "no" (and NULL), "on-failure[:N]", "always", "unless-stopped"; not with
                                     auto_remove */
+        uint64_t nano_cpus; /* 0: no limit; else the CPUs' time is limited to so many 10^-9 CPUs: a quota of
+                             the container's cgroup. cpus 0 is this rounded up then */
+        int64_t pids_limit; /* 0: none; else at most so many processes and threads in the container */
 };
 /* Zero everywhere but where zero is no default. */
-#define BOXLET_BOX_OPTIONS_INIT                                                                           \
-        {                                                                                                 \
-                sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
-                    NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,     \
-                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL \
+#define BOXLET_BOX_OPTIONS_INIT                                                                            \
+        {                                                                                                  \
+                sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
+                    NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,      \
+                    BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, \
+                    0, 0                                                                                   \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define AT(member) offsetof(struct box_plan, member)
+#define NANO       UINT64_C(1000000000)
 
 const struct cli_option box_plan_options[] = {
     {0, "annotation", OPTION_LIST, AT(annotations), "KEY=VALUE", "Put an annotation into the OCI document"},
@@ -24,7 +25,9 @@ const struct cli_option box_plan_options[] = {
      "Write the id of the box into a file, which must not exist", NULL, OPERAND_FILE},
     {0, "cmd", OPTION_LIST, AT(cmd), "ARG",
      "Argument for the entry point, which is init then; a COMMAND runs beside it, as the foreground"},
-    {0, "cpus", OPTION_COUNT, AT(cpus), "NUMBER", "Virtual CPUs; 2 by default, or as many as the host has"},
+    {0, "cpus", OPTION_TEXT, AT(cpus), "NUMBER",
+     "Virtual CPUs; 2 by default, or as many as the host has; 1.5 are two that get three quarters of their "
+     "time"},
     {0, "debug-console", OPTION_FLAG, AT(debug_console), NULL,
      "Keep all that the guest's kernel says in console.log; slow"},
     {0, "disk-size", OPTION_SIZE, AT(disk), "SIZE", "Room on the box's own disk; 10g by default"},
@@ -62,6 +65,8 @@ const struct cli_option box_plan_options[] = {
     {0, "net", OPTION_TEXT, AT(network), "NETWORK", NULL},
     {0, "pidfile", OPTION_PATH, AT(pid_file), "FILE",
      "File that has the process id of the box's monitor while the box runs", NULL, OPERAND_FILE},
+    {0, "pids-limit", OPTION_COUNT, AT(pids_limit), "NUMBER",
+     "At most so many processes and threads in the box; 0 for no limit, as by default"},
     {0, "platform", OPTION_CHOICE, AT(platform), "PLATFORM", "Platform of the image", "linux/amd64",
      OPERAND_CHOICE},
     {'p', "publish", OPTION_LIST, AT(publish), "[[IP:]HOST:]BOX[/PROTO]",
@@ -144,7 +149,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "oom-kill-disable", NULL},
     {0, "oom-score-adj", NULL},
     {0, "pid", "a box is a machine of its own"},
-    {0, "pids-limit", "use --ulimit nproc=NUMBER"},
     {'P', "publish-all", "name each port with -p"},
     {0, "runtime", "see --engine"},
     {0, "security-opt", NULL},
@@ -203,9 +207,9 @@ int box_plan_check(void *data, struct error *err)
             strcmp(plan->network, "none") != 0)
                 return error_set(err, -ENOTSUP, "--network %s is not supported: use default or none",
                                  plan->network);
-        if (plan->cpus > UINT32_MAX)
-                return error_set(err, -EINVAL, "invalid value '%lld' for --cpus: too many",
-                                 (long long)plan->cpus);
+        if (plan->cpus != NULL && value_cpus(plan->cpus, &plan->nano_cpus) < 0)
+                return error_set(err, -EINVAL, "invalid value '%s' for --cpus: not a number such as 2 or 1.5",
+                                 plan->cpus);
         if (plan->stop_signal != NULL && value_signal(plan->stop_signal, &signal) < 0)
                 return error_set(err, -EINVAL, "invalid value '%s' for --stop-signal: not a signal",
                                  plan->stop_signal);
@@ -249,7 +253,9 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.hostname = plan->hostname;
         options.publish = plan->publish.items;
         options.network = plan->network;
-        options.cpus = (uint32_t)plan->cpus;
+        options.cpus = (uint32_t)((plan->nano_cpus + NANO - 1) / NANO);
+        options.nano_cpus = plan->nano_cpus % NANO != 0 ? plan->nano_cpus : 0;
+        options.pids_limit = plan->pids_limit;
         options.memory_bytes = plan->memory;
         options.disk_bytes = plan->disk;
         options.engine = plan->engine;

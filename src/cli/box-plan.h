@@ -9,12 +9,12 @@
 struct box_plan {
         struct text_list operands;
         const char *name, *entrypoint, *hostname, *user, *working_dir;
-        const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket;
+        const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket, *cpus;
         const char *id_file, *pid_file, *restart;
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
             mounts, label_files, annotations, log_opts;
-        int64_t cpus, stop_timeout_ms;
-        uint64_t memory, disk, log_size;
+        int64_t stop_timeout_ms, pids_limit;
+        uint64_t memory, disk, log_size, nano_cpus; /* nano_cpus: made by box_plan_check() of cpus */
         int64_t log_files;
         const char *log_driver;
         bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console,

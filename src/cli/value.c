@@ -15,6 +15,9 @@
 #include <strings.h>
 #include <time.h>
 
+#define NANO           UINT64_C(1000000000)
+#define CPUS_TYPED_MAX 1000
+
 /* A decimal number: its whole part, and its fraction in units of 10^-9 (digits beyond are dropped). */
 struct decimal {
         uint64_t whole;
@@ -140,6 +143,16 @@ int value_count(const char *text, int64_t *ret_count)
         if (strchr(text, '.') != NULL || read_decimal(&at, &d) < 0 || *at != '\0' || d.whole > INT64_MAX)
                 return -EINVAL;
         *ret_count = (int64_t)d.whole;
+        return 0;
+}
+
+int value_cpus(const char *text, uint64_t *ret_nano)
+{
+        struct decimal d;
+        const char *at = text;
+        if (read_decimal(&at, &d) < 0 || *at != '\0' || d.whole > CPUS_TYPED_MAX)
+                return -EINVAL;
+        *ret_nano = d.whole * NANO + d.nano;
         return 0;
 }
 

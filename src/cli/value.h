@@ -14,6 +14,9 @@ int value_duration(const char *text, int64_t *ret_ms);
 
 int value_count(const char *text, int64_t *ret_count);
 
+/* "2", "1.5", ".5": processors, as 10^-9 of one; at most 1,000. */
+int value_cpus(const char *text, uint64_t *ret_nano);
+
 /* "TERM", "SIGTERM", "sigterm", "15", "RTMIN+3". */
 int value_signal(const char *text, int *ret_signal);
 

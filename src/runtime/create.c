@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #define DEFAULT_CPUS    2
+#define NANO            UINT64_C(1000000000)
 #define DEFAULT_DISK    (10ULL << 30)
 #define DEFAULT_STOP_MS 10000
 #define NAME_TRIES      20
@@ -106,6 +107,8 @@ static int find_image(struct boxlet *b, struct plan *plan, struct error *err)
 static void fill_defaults(struct boxlet_box_options *o)
 {
         long online = sysconf(_SC_NPROCESSORS_ONLN);
+        if (o->cpus == 0 && o->nano_cpus != 0 && o->nano_cpus <= PROFILE_CPUS_MAX * NANO)
+                o->cpus = (uint32_t)((o->nano_cpus + NANO - 1) / NANO);
         if (o->cpus == 0)
                 o->cpus = online > 0 && online < DEFAULT_CPUS ? (uint32_t)online : DEFAULT_CPUS;
         if (o->memory_bytes == 0)
@@ -165,6 +168,8 @@ static int make_config(struct plan *plan, struct error *err)
             json_object_set_new(json, "disks", mounts_disks(&plan->mounts)) == 0 &&
             json_object_set(json, "forwards", plan->forwards) == 0 &&
             json_object_update(json, plan->extras) == 0 &&
+            json_object_set_new(json, "nano_cpus", json_integer((json_int_t)o->nano_cpus)) == 0 &&
+            json_object_set_new(json, "pids_limit", json_integer((json_int_t)o->pids_limit)) == 0 &&
             (plan->spec.command == NULL || json_object_set(json, "command", plan->spec.command) == 0))
                 plan->config = json_print(json, NULL);
         return plan->config == NULL ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
@@ -174,6 +179,15 @@ static int check_numbers(const struct boxlet_box_options *o, struct error *err)
 {
         if (o->cpus > PROFILE_CPUS_MAX)
                 return error_set(err, -EINVAL, "create box: %u CPUs: at most %d", o->cpus, PROFILE_CPUS_MAX);
+        if (o->nano_cpus != 0 && (o->nano_cpus < NANO / 100 || o->nano_cpus > o->cpus * NANO))
+                return error_set(
+                    err, -EINVAL,
+                    "create box: a share of the CPUs' time is at least 0.01 CPUs, and no more than "
+                    "the %u there are",
+                    o->cpus);
+        if (o->pids_limit < 0)
+                return error_set(err, -EINVAL, "create box: a limit of %lld processes",
+                                 (long long)o->pids_limit);
         if (o->memory_bytes < PROFILE_MEMORY_MIN || o->memory_bytes > INT64_MAX)
                 return error_set(err, -EINVAL, "create box: a box needs at least %llu MiB of memory",
                                  PROFILE_MEMORY_MIN >> 20);

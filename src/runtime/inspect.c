@@ -200,18 +200,20 @@ static json_t *host_part(const struct view *v)
 {
         const json_t *c = v->config;
         const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
-        return json_pack("{s:o, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
-                         "NetworkMode", lent(c, "network"), "NanoCpus", (json_int_t)(integer(c, "cpus") * NS),
-                         "Memory", (json_int_t)integer(c, "memory_bytes"), "PortBindings",
-                         port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
-                         "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
-                         json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
-                         lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
-                         lent(c, "stop_timeout_ms"), "Privileged",
-                         json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
-                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "RestartPolicy",
-                         restart_part(v), "LogConfig", log_json(v), "Annotations",
-                         annotations == NULL ? json_object() : json_incref((json_t *)annotations));
+        int64_t nano_cpus = integer(c, "nano_cpus");
+        return json_pack(
+            "{s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
+            "NetworkMode", lent(c, "network"), "NanoCpus",
+            (json_int_t)(nano_cpus != 0 ? nano_cpus : integer(c, "cpus") * NS), "PidsLimit",
+            (json_int_t)integer(c, "pids_limit"), "Memory", (json_int_t)integer(c, "memory_bytes"),
+            "PortBindings", port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
+            "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
+            json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
+            lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
+            lent(c, "stop_timeout_ms"), "Privileged", json_is_true(json_object_get(c, "support_docker")),
+            "DockerSocket", lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "RestartPolicy",
+            restart_part(v), "LogConfig", log_json(v), "Annotations",
+            annotations == NULL ? json_object() : json_incref((json_t *)annotations));
 }
 
 static json_t *inspect_json(struct boxlet *b, const struct view *v)

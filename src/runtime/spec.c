@@ -16,7 +16,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define NANO          UINT64_C(1000000000)
+#define CPU_PERIOD_US UINT64_C(100000)
+#define DEFAULT_PATH  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int out_of_memory(struct error *err)
 {
@@ -449,24 +451,52 @@ static int resolve_annotations(const struct boxlet_box_options *o, json_t *docum
         return 0;
 }
 
+/* Limits of the whole container, added to what the profile says. nano_cpus: runtime-spec, config-linux.md,
+ * "CPU". */
+static int resolve_resources(const struct boxlet_box_options *o, json_t *linux_part, struct error *err)
+{
+        json_t *resources = json_object_get(linux_part, "resources");
+        if (o->nano_cpus == 0 && o->pids_limit == 0)
+                return 0;
+        if (resources == NULL) {
+                resources = json_object();
+                if (json_object_set_new(linux_part, "resources", resources) < 0)
+                        return out_of_memory(err);
+        }
+        if (o->nano_cpus != 0 &&
+            json_object_set_new(resources, "cpu",
+                                json_pack("{s:I, s:I}", "quota",
+                                          (json_int_t)(o->nano_cpus / (NANO / CPU_PERIOD_US)), "period",
+                                          (json_int_t)CPU_PERIOD_US)) < 0)
+                return out_of_memory(err);
+        if (o->pids_limit != 0 &&
+            json_object_set_new(resources, "pids", json_pack("{s:I}", "limit", (json_int_t)o->pids_limit)) <
+                0)
+                return out_of_memory(err);
+        return 0;
+}
+
 static int make_document(const json_t *config, const struct boxlet_box_options *o, const char *hostname,
                          struct spec *spec, struct error *err)
 {
         cleanup_json json_t *process = NULL;
         cleanup_json json_t *mounts = profile_mounts(o->support_docker != 0);
-        if (mounts == NULL)
+        cleanup_json json_t *linux_part = profile_linux(o->support_docker != 0);
+        if (mounts == NULL || linux_part == NULL)
                 return out_of_memory(err);
         int r = resolve_process(config, o, hostname, &process, err);
         if (r == 0)
                 r = resolve_mounts(o, mounts, err);
         if (r == 0)
                 r = resolve_volumes(config, o, mounts, spec->volumes, err);
+        if (r == 0)
+                r = resolve_resources(o, linux_part, err);
         if (r < 0)
                 return r;
         spec->document =
-            json_pack("{s:s, s:O, s:{s:s, s:b}, s:s, s:O, s:o}", "ociVersion", "1.0.2", "process", process,
+            json_pack("{s:s, s:O, s:{s:s, s:b}, s:s, s:O, s:O}", "ociVersion", "1.0.2", "process", process,
                       "root", "path", "rootfs", "readonly", o->read_only != 0, "hostname", hostname, "mounts",
-                      mounts, "linux", profile_linux(o->support_docker != 0));
+                      mounts, "linux", linux_part);
         return spec->document == NULL ? out_of_memory(err) : resolve_annotations(o, spec->document, err);
 }
 

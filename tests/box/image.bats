@@ -35,13 +35,20 @@ teardown_file() {
         [ "$output" = "$(printf 'second\nthird\nsecond')" ]
 }
 
-@test "run pulls what is missing, and --pull never does not" {
+@test "run pulls what is missing; --pull never does not, --pull always asks what the name means now" {
         skopeo copy -q --dest-tls-verify=false "oci:$BOXLET_TMP/oci:t" "docker://$REGISTRY_plain/other:1"
         run boxlet run --rm --network none --pull never "$REGISTRY_plain/other:1" echo x
         [ "$status" -eq 125 ]
         run boxlet run -q --rm --network none "$REGISTRY_plain/other:1" echo x
         [ "$status" -eq 0 ]
         [ "$output" = x ]
+        # the name means another image now: one without the third layer
+        oci_image "$BATS_TEST_TMPDIR/oci" other "$BOXLET_TMP/one"
+        skopeo copy -q --dest-tls-verify=false "oci:$BATS_TEST_TMPDIR/oci:other" "docker://$REGISTRY_plain/other:1"
+        [ "$(boxlet run -q --rm --network none "$REGISTRY_plain/other:1" cat /opt/layer)" = third ]
+        run boxlet run -q --rm --network none --pull always "$REGISTRY_plain/other:1" cat /opt/layer
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"No such file"* ]]
 }
 
 @test "an unchanged image costs one request" {

@@ -40,6 +40,18 @@ static void run_fills_the_options(void **state)
                      "read_only=1\n init=1\n auto_remove=1\n pull=2\nstart  14\nfree ended\n");
 }
 
+static void parts_of_a_cpu_are_a_quota(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("run --cpus 1.5 --pids-limit 100 alpine"), 0);
+        expect_calls(
+            "create image=alpine\n cpus=2\n nano_cpus=1500000000\n pids_limit=100\nstart  12\nfree ended\n");
+        fake_reset();
+        assert_int_equal(fake_run("run --cpus .25 alpine"), 0);
+        expect_calls("create image=alpine\n cpus=1\n nano_cpus=250000000\nstart  12\nfree ended\n");
+}
+
 static void run_defaults_are_left_to_the_library(void **state)
 {
         (void)state;
@@ -96,8 +108,12 @@ static void misuse_has_one_line_and_a_hint(void **state)
             {"run --userns host a", 125,
              "boxlet: run: --userns is not supported: a box is a machine of its own\nsee 'boxlet "
              "run --help'\n"},
-            {"run --cpus 1.5 a", 125,
-             "boxlet: run: invalid value '1.5' for --cpus: not a whole number\nsee 'boxlet run --help'\n"},
+            {"run --cpus 1.5.2 a", 125,
+             "boxlet: run: invalid value '1.5.2' for --cpus: not a number such as 2 or 1.5\n"
+             "see 'boxlet run --help'\n"},
+            {"run --pids-limit 1.5 a", 125,
+             "boxlet: run: invalid value '1.5' for --pids-limit: not a whole number\n"
+             "see 'boxlet run --help'\n"},
             {"run --detach-keys ctrl-1 a", 125,
              "boxlet: run: invalid value 'ctrl-1' for --detach-keys: not a list such as ctrl-p,ctrl-q\nsee "
              "'boxlet run "
@@ -469,6 +485,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(boxes_are_restarted_paused_renamed_and_updated),
     cmocka_unit_test(what_comes_back_after_a_reboot_is_started_oldest_first),
     cmocka_unit_test(run_fills_the_options),
+    cmocka_unit_test(parts_of_a_cpu_are_a_quota),
     cmocka_unit_test(run_defaults_are_left_to_the_library),
     cmocka_unit_test(run_detached_prints_the_id_once_it_runs),
     cmocka_unit_test(a_failure_of_boxlet_is_told_with_its_code),

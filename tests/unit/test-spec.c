@@ -321,7 +321,31 @@ static void annotations_go_into_the_document(void **state)
         assert_int_equal(resolve(full_image, &o, &spec, &err), -EINVAL);
 }
 
+static void limits_are_resources_of_the_container(void **state)
+{
+        (void)state;
+        struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+        struct spec spec;
+        struct error err;
+        o.nano_cpus = 1500000000;
+        o.pids_limit = 100;
+        assert_int_equal(resolve(full_image, &o, &spec, &err), 0);
+        char *text = member(&spec, "linux", "resources");
+        assert_string_equal(text, "{\"cpu\":{\"quota\":150000,\"period\":100000},\"pids\":{\"limit\":100}}");
+        free(text);
+        spec_done(&spec);
+        o.support_docker = 1; /* beside the profile's device rules */
+        assert_int_equal(resolve(full_image, &o, &spec, &err), 0);
+        text = member(&spec, "linux", "resources");
+        assert_string_equal(text,
+                            "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}],\"cpu\":{\"quota\":150000,"
+                            "\"period\":100000},\"pids\":{\"limit\":100}}");
+        free(text);
+        spec_done(&spec);
+}
+
 static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(limits_are_resources_of_the_container),
     cmocka_unit_test(default_profile_to_the_byte),
     cmocka_unit_test(entrypoint_and_command),
     cmocka_unit_test(arguments_for_the_entry_point),
