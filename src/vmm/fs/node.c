@@ -534,15 +534,17 @@ static int open_one(struct nodes *t, struct node *n)
         unlock(t);
         int fd = open_beneath(n, parent->fd, name);
         lock(t);
-        n->pins--;
-        parent->pins--;
         int r = fd < 0 ? fd : 0;
         if (fd >= 0 && n->fd < 0)
                 keep_fd(t, n, fd);
         else
                 close_fd(&fd); /* another thread was faster, or it failed */
-        collect(t, n);
+        /* meanwhile either may have become needless, and n's end may be that of parent: so parent goes first
+         */
+        parent->pins--;
         collect(t, parent);
+        n->pins--;
+        collect(t, n);
         return r;
 }
 

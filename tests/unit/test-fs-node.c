@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of nodes under pressure: few descriptors, forgotten folders, and requests that come while another
+ * one opens a node. The last are no races here: openat2(2) goes through the test, which asks the server
+ * something else first, as another thread of it would.
+ */
+#include "harness.h"
+
+#include "fuse-client.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+static struct client client, other;
+static struct fuse_entry_out entry;
+static int folder;
+
+/* Before the hook_at-th openat2(2) from now on. */
+static void (*hook)(void);
+static unsigned hook_at;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+long __wrap_syscall(long number, ...)
+{
+        long a[6];
+        va_list list;
+        va_start(list, number);
+        for (unsigned i = 0; i < 6; i++)
+                a[i] = va_arg(list, long); /* as syscall(2) itself does: it takes what is there */
+        va_end(list);
+        if (number == SYS_openat2 && hook != NULL && --hook_at == 0) {
+                void (*now)(void) = hook;
+                hook = NULL;
+                now();
+        }
+        return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void before_openat2(unsigned at, void (*what)(void))
+{
+        hook_at = at;
+        hook = what;
+}
+
+static void write_file(const char *name, const char *text)
+{
+        int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+        (void)close(fd);
+}
+
+static void client_like(struct client *c)
+{
+        *c = client;
+        c->scratch = calloc(1, sizeof(*c->scratch));
+        c->out = malloc(CLIENT_BYTES);
+        c->in = malloc(CLIENT_BYTES);
+        if (c->scratch == NULL || c->out == NULL || c->in == NULL)
+                abort();
+}
+
+static void client_like_end(struct client *c)
+{
+        free(c->scratch);
+        free(c->out);
+        free(c->in);
+}
+
+static void begin(unsigned descriptors)
+{
+        int top;
+        (void)unit_folder(&top);
+        assert_int_equal(mkdirat(top, "share", 0755), 0);
+        folder = openat(top, "share", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int path = openat(top, "share", O_PATH | O_CLOEXEC);
+        memset(&client, 0, sizeof(client));
+        client.descriptors = descriptors;
+        client_share(&client, path, false, FS_CACHE_AUTO);
+        client_begin(&client);
+        client_like(&other);
+}
+
+static void end(void)
+{
+        client_like_end(&other);
+        client_end(&client);
+        (void)close(client.shares[0].fd);
+        (void)close(folder);
+}
+
+static void make_folders(void)
+{
+        assert_int_equal(mkdirat(folder, "a", 0755), 0);
+        assert_int_equal(mkdirat(folder, "a/b", 0755), 0);
+        write_file("a/b/f", "text");
+        assert_int_equal(linkat(folder, "a/b/f", folder, "h", 0), 0);
+}
+
+/* So that nothing but what is in use keeps its descriptor. */
+static void push_out(struct client *c)
+{
+        struct fuse_attr attr;
+        struct fuse_entry_out e[FS_DESCRIPTORS_MIN];
+        char name[16];
+        for (unsigned i = 0; i < FS_DESCRIPTORS_MIN; i++) {
+                (void)snprintf(name, sizeof(name), "x%u", i);
+                if (client_lookup(c, client_walk(c, "0"), name, &e[i]) != 0 ||
+                    client_getattr(c, e[i].nodeid, &attr) != 0)
+                        abort();
+        }
+        for (unsigned i = 0; i < FS_DESCRIPTORS_MIN; i++)
+                client_forget(c, e[i].nodeid, 1);
+}
+
+static void make_others(void)
+{
+        char name[16];
+        for (unsigned i = 0; i < FS_DESCRIPTORS_MIN; i++) {
+                (void)snprintf(name, sizeof(name), "x%u", i);
+                write_file(name, "");
+        }
+}
+
+/* The guest knows f, but neither of its folders any more, and nothing is open. */
+static uint64_t know_only_the_file(struct client *c)
+{
+        uint64_t a = client_walk(c, "0/a"), b = client_walk(c, "0/a/b"), f = client_walk(c, "0/a/b/f");
+        client_forget(c, b, 2); /* each walk counted once */
+        client_forget(c, a, 3);
+        push_out(c);
+        return f;
+}
+
+static void find_the_other_name(void)
+{
+        assert_int_equal(client_lookup(&other, client_walk(&other, "0"), "h", &entry), 0);
+}
+
+/* f is asked for; while one of its forgotten folders is being opened, another request finds it elsewhere. */
+static void a_forgotten_folder_may_go_while_it_is_opened(void **state)
+{
+        (void)state;
+        struct fuse_attr attr;
+        begin(FS_DESCRIPTORS_MIN);
+        make_folders();
+        make_others();
+        for (unsigned at = 1; at <= 3; at++) {
+                uint64_t f = know_only_the_file(&client);
+                before_openat2(at, find_the_other_name);
+                assert_int_equal(client_getattr(&client, f, &attr), 0);
+                assert_null(hook);
+                assert_int_equal(attr.size, 4);
+                assert_int_equal(entry.nodeid, f);
+                client_forget(&client, f, 2);
+                assert_int_equal(client_getattr(&client, f, &attr), -ESTALE);
+        }
+        end();
+}
+
+/* ---- the same by real threads ---- */
+
+static _Atomic(uint64_t) file_id;
+static atomic_bool stop;
+
+static void *ask_for_the_file(void *unused)
+{
+        struct client own;
+        struct fuse_attr attr;
+        client_like(&own);
+        if (fs_enter_thread(own.fs) < 0)
+                abort();
+        while (!atomic_load(&stop))
+                (void)client_getattr(&own, atomic_load(&file_id), &attr);
+        client_like_end(&own);
+        return unused;
+}
+
+static void threads_ask_for_what_is_forgotten(void **state)
+{
+        (void)state;
+        pthread_t threads[3];
+        begin(FS_DESCRIPTORS_MIN);
+        make_folders();
+        make_others();
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, ask_for_the_file, NULL), 0);
+        for (unsigned i = 0; i < 150; i++) {
+                uint64_t f = know_only_the_file(&client);
+                atomic_store(&file_id, f);
+                push_out(&client);
+                find_the_other_name();
+                assert_int_equal(entry.nodeid, f);
+                client_forget(&client, f, 2);
+        }
+        atomic_store(&stop, true);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(pthread_join(threads[i], NULL), 0);
+        end();
+}
+
+static const struct CMUnitTest cases[] = {
+    cmocka_unit_test(a_forgotten_folder_may_go_while_it_is_opened),
+    cmocka_unit_test(threads_ask_for_what_is_forgotten),
+};
+UNIT_TEST_MAIN(cases)
