@@ -13,6 +13,7 @@
 #define CONFIG_TEXT_MAX   (64U << 10)
 #define CONFIG_DISKS_MAX  26 /* vda to vdz */
 #define CONFIG_SHARES_MAX 256
+#define CONFIG_FDS_MAX    (CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 8) /* that a configuration can name */
 #define CONFIG_CPUS_MAX   64
 #define CONFIG_MEMORY_MIN (UINT64_C(16) << 20)
 #define CONFIG_MEMORY_MAX (UINT64_C(1) << 40)

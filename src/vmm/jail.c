@@ -12,6 +12,7 @@
 #include "vmm/jail_parts.h"
 
 #include "base/log.h"
+#include "vmm/config.h"
 #include "vmm/jail_filter.h"
 #include "vmm/jail_ids.h"
 
@@ -25,8 +26,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define KEEP_MAX 64
-
 /* 1024 streams, greetings, and what a machine holds; the limit is raised to this if it is lower */
 #define DESCRIPTORS 2048
 
@@ -37,9 +36,9 @@ static int compare(const void *a, const void *b)
 
 int jail_close_others(const int *keep, size_t count, struct error *err)
 {
-        int sorted[KEEP_MAX];
+        int sorted[CONFIG_FDS_MAX];
         unsigned from = 3;
-        if (count > KEEP_MAX)
+        if (count > CONFIG_FDS_MAX)
                 return error_set(err, -EINVAL, "too many descriptors to keep");
         memcpy(sorted, keep, count * sizeof(int));
         qsort(sorted, count, sizeof(int), compare);

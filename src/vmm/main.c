@@ -220,7 +220,7 @@ static int read_config(int fd, struct config *ret_config, struct error *err)
 
 static int close_others(const struct config *c, struct error *err)
 {
-        int keep[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 8];
+        int keep[CONFIG_FDS_MAX];
         size_t n = 0;
         keep[n++] = c->kernel_fd;
         keep[n++] = c->initrd_fd;

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "base/cleanup.h"
+#include "vmm/config.h"
 #include "vmm/jail_filter.h"
 #include "vmm/jail_parts.h"
 
@@ -163,6 +164,33 @@ static void others_are_closed(void **state)
         int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
+}
+
+/* All that a machine can have: 26 disks, 256 shares, and 8 others. */
+static void many_are_kept(void **state)
+{
+        (void)state;
+        pid_t pid = fork();
+        if (pid == 0) {
+                struct error err = ERROR_INIT;
+                int keep[CONFIG_FDS_MAX + 1], base = 100;
+                for (int i = 0; i <= CONFIG_FDS_MAX; i++) {
+                        keep[i] = base + 2 * i;
+                        if (dup2(0, keep[i]) < 0 || dup2(0, keep[i] + 1) < 0)
+                                _exit(1);
+                }
+                if (jail_close_others(keep, CONFIG_FDS_MAX + 1, &err) != -EINVAL)
+                        _exit(2);
+                if (jail_close_others(keep, CONFIG_FDS_MAX, &err) < 0)
+                        _exit(3);
+                for (int i = 0; i <= CONFIG_FDS_MAX; i++) {
+                        if ((fcntl(keep[i], F_GETFD) >= 0) != (i < CONFIG_FDS_MAX) ||
+                            fcntl(keep[i] + 1, F_GETFD) >= 0)
+                                _exit(4);
+                }
+                _exit(0);
+        }
+        assert_int_equal(end_of(pid), 0);
 }
 
 /* ---- every call that is not on the list ---- */
@@ -472,6 +500,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_ways_around_kill_too),
     cmocka_unit_test(the_work_is_allowed),
     cmocka_unit_test(others_are_closed),
+    cmocka_unit_test(many_are_kept),
     cmocka_unit_test(the_stages_as_whoever_runs_this),
     cmocka_unit_test(the_stages_as_a_plain_user),
     cmocka_unit_test(root_without_user_namespaces_has_the_other_walls),
