@@ -204,8 +204,94 @@ static void threads_ask_for_what_is_forgotten(void **state)
         end();
 }
 
+/* ---- what is open ---- */
+
+static int set_size(uint64_t node, uint64_t size, bool by_handle, uint64_t fh)
+{
+        struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_MODE | (by_handle ? FATTR_FH : 0U),
+                                     .size = size,
+                                     .mode = 0600,
+                                     .fh = fh};
+        return client_call(&client, FUSE_SETATTR, node, &in, sizeof(in), NULL, 0);
+}
+
+static void an_open_file_without_a_name_is_served_by_its_handle(void **state)
+{
+        (void)state;
+        struct fuse_attr attr;
+        struct fuse_open_out opened;
+        begin(FS_DESCRIPTORS_MIN);
+        make_others();
+        uint64_t root = client_walk(&client, "0");
+        assert_int_equal(client_create(&client, root, "file", O_RDWR, 0640, &entry, &opened), 0);
+        assert_int_equal(client_name(&client, FUSE_UNLINK, root, "file"), 0);
+        assert_int_equal(client_write(&client, entry.nodeid, opened.fh, 0, "kept", 4), 4);
+        push_out(&client);
+        assert_int_equal(client_getattr(&client, entry.nodeid, &attr), 0);
+        assert_int_equal(attr.nlink, 0);
+        assert_int_equal(attr.size, 4);
+        push_out(&client);
+        struct fuse_getattr_in by_handle = {.getattr_flags = FUSE_GETATTR_FH, .fh = opened.fh};
+        assert_int_equal(client_call(&client, FUSE_GETATTR, entry.nodeid, &by_handle, sizeof(by_handle), NULL,
+                                     0),
+                         0);
+        by_handle.fh++;
+        assert_int_equal(client_call(&client, FUSE_GETATTR, entry.nodeid, &by_handle, sizeof(by_handle), NULL,
+                                     0),
+                         -EBADF);
+        push_out(&client);
+        assert_int_equal(set_size(entry.nodeid, 3, true, opened.fh), 0);
+        assert_int_equal(set_size(entry.nodeid, 3, true, opened.fh + 1), -EBADF);
+        push_out(&client);
+        assert_int_equal(set_size(entry.nodeid, 2, false, 0), 0);
+        assert_int_equal(client_getattr(&client, entry.nodeid, &attr), 0);
+        assert_int_equal(attr.size, 2);
+        assert_int_equal(attr.mode, S_IFREG | 0600);
+        push_out(&client);
+        struct fuse_open_out again;
+        assert_int_equal(client_open(&client, FUSE_OPEN, entry.nodeid, O_RDONLY, &again), 0);
+        assert_int_equal(client_release(&client, FUSE_RELEASE, entry.nodeid, again.fh), 0);
+        /* nothing is open any more: it cannot be found again */
+        assert_int_equal(client_release(&client, FUSE_RELEASE, entry.nodeid, opened.fh), 0);
+        push_out(&client);
+        assert_int_equal(client_getattr(&client, entry.nodeid, &attr), -ESTALE);
+        end();
+}
+
+/* The host writes a new file and moves it over the one that the guest has open. */
+static void an_open_file_that_the_host_replaced_stays_what_it_was(void **state)
+{
+        (void)state;
+        struct fuse_attr attr;
+        struct fuse_open_out opened, folder_opened;
+        begin(FS_DESCRIPTORS_MIN);
+        make_others();
+        make_folders();
+        uint64_t file = client_walk(&client, "0/a/b/f"), b = client_walk(&client, "0/a/b");
+        assert_int_equal(client_open(&client, FUSE_OPEN, file, O_RDONLY, &opened), 0);
+        assert_int_equal(client_open(&client, FUSE_OPENDIR, b, 0, &folder_opened), 0);
+        write_file("new", "longer text");
+        assert_int_equal(renameat(folder, "new", folder, "a/b/f"), 0);
+        push_out(&client);
+        assert_int_equal(client_getattr(&client, file, &attr), 0);
+        assert_int_equal(attr.size, 4);
+        assert_int_equal(client_lookup(&client, b, "f", &entry), 0);
+        assert_int_not_equal(entry.nodeid, file);
+        assert_int_equal(entry.attr.size, 11);
+        assert_int_equal(renameat(folder, "a/b", folder, "elsewhere"), 0);
+        push_out(&client);
+        assert_int_equal(client_getattr(&client, b, &attr), 0); /* open */
+        assert_int_equal(client_getattr(&client, entry.nodeid, &attr), 0);
+        assert_int_equal(client_release(&client, FUSE_RELEASEDIR, b, folder_opened.fh), 0);
+        push_out(&client);
+        assert_int_equal(client_getattr(&client, b, &attr), -ESTALE);
+        end();
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_forgotten_folder_may_go_while_it_is_opened),
     cmocka_unit_test(threads_ask_for_what_is_forgotten),
+    cmocka_unit_test(an_open_file_without_a_name_is_served_by_its_handle),
+    cmocka_unit_test(an_open_file_that_the_host_replaced_stays_what_it_was),
 };
 UNIT_TEST_MAIN(cases)

@@ -248,11 +248,23 @@ static int reply_root(struct call *c)
         return fs_reply(c, &out, sizeof(out));
 }
 
+/* The descriptor of the request's node: the one that the guest has it open with, if it says so. c keeps it.
+ */
+static int fd_of(struct call *c, bool by_handle, uint64_t id)
+{
+        if (!by_handle)
+                return node_fd(c->fs->nodes, c->node);
+        c->handle = handle_get(c->fs->handles, id);
+        return c->handle == NULL || c->handle->node != c->node ? -EBADF : c->handle->fd;
+}
+
 int fs_op_getattr(struct call *c)
 {
+        struct fuse_getattr_in in;
+        memcpy(&in, c->args, sizeof(in));
         if (c->node == NULL)
                 return reply_root(c);
-        int fd = node_fd(c->fs->nodes, c->node);
+        int fd = fd_of(c, in.getattr_flags & FUSE_GETATTR_FH, in.fh);
         return fd < 0 ? fd : reply_attr(c, fd);
 }
 
@@ -333,23 +345,20 @@ static int change_times(const struct call *c, int fd, const struct fuse_setattr_
 }
 
 /* The file's size by the descriptor that the guest has it open with, for what it may no longer open. */
-static int change_open_size(struct call *c, const struct fuse_setattr_in *in)
+static int change_open_size(const struct call *c, const struct fuse_setattr_in *in)
 {
-        struct handle *h = handle_get(c->fs->handles, in->fh);
-        int r = h == NULL || h->node != c->node || h->kind != HANDLE_FILE ? -EBADF : 0;
-        if (r == 0 && in->size > INT64_MAX)
-                r = -EINVAL;
-        if (r == 0 && ftruncate(h->fd, (off_t)in->size) < 0)
-                r = -errno;
-        handle_put(c->fs->handles, h);
-        return r;
+        if (c->handle->kind != HANDLE_FILE)
+                return -EBADF;
+        if (in->size > INT64_MAX)
+                return -EINVAL;
+        return ftruncate(c->handle->fd, (off_t)in->size) < 0 ? -errno : 0;
 }
 
 int fs_op_setattr(struct call *c)
 {
         struct fuse_setattr_in in;
         memcpy(&in, c->args, sizeof(in));
-        int fd = node_fd(c->fs->nodes, c->node), r = 0;
+        int fd = fd_of(c, in.valid & FATTR_FH, in.fh), r = 0;
         if (fd < 0)
                 return fd;
         if (in.valid & (FATTR_UID | FATTR_GID))

@@ -40,7 +40,7 @@ struct call {
         size_t args_size;
         const char *names[2];  /* checked as far as an operation's shape says (server.c) */
         struct node *node;     /* got; NULL: it is the root of all shares */
-        struct handle *handle; /* got; NULL unless the operation has one */
+        struct handle *handle; /* got; NULL unless the request has one */
         uint8_t *reply;
         size_t reply_max;
         size_t reply_size;

@@ -128,6 +128,21 @@ struct handle *handle_get(struct handles *t, uint64_t id)
         return h;
 }
 
+struct handle *handle_find(struct handles *t, const struct node *node)
+{
+        struct handle *h = NULL;
+        lock(t);
+        for (unsigned i = 0, seen = 0; h == NULL && seen < t->count; i++) {
+                seen += t->slots[i] != NULL;
+                if (t->slots[i] != NULL && t->slots[i]->node == node)
+                        h = t->slots[i];
+        }
+        if (h != NULL)
+                h->pins++;
+        unlock(t);
+        return h;
+}
+
 void handle_put(struct handles *t, struct handle *h)
 {
         if (h == NULL)

@@ -40,7 +40,8 @@ int handle_add(struct handles *t, enum handle_kind kind, int fd, struct node *no
 
 /* Gets the handle of this number until handle_put(). NULL: there is none. */
 struct handle *handle_get(struct handles *t, uint64_t id);
-void handle_put(struct handles *t, struct handle *h); /* NULL is fine */
+struct handle *handle_find(struct handles *t, const struct node *node); /* any one of this node */
+void handle_put(struct handles *t, struct handle *h);                   /* NULL is fine */
 
 /* The guest closed it: its number is nothing from now on. */
 void handle_release(struct handles *t, struct handle *h);

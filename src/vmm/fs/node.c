@@ -14,8 +14,9 @@
  *
  * Life: a node lives while the guest knows it (lookups), something holds it (refs: files that are open, the
  * nodes of what is in it), or a request is at work on it (pins, which also keep its descriptor). A node
- * without a name lives on by its descriptor; if that has to be closed for others it is stale, as a file on
- * NFS would be.
+ * whose name is gone, or leads to something else, lives on by its descriptor; if that has to be closed for
+ * others it is opened again by what the guest has open of it (nodes_options.reopen), or is stale, as a file
+ * on NFS would be.
  *
  * Invariants:
  * 1. A chain of parents ends at a share's root: a move that would close a circle cuts it (node_learn()).
@@ -85,7 +86,7 @@ struct nodes {
         size_t count;
         struct node ring; /* ring.older is the youngest, ring.newer the oldest */
         unsigned descriptors;
-        unsigned descriptor_max;
+        struct nodes_options options;
 };
 
 static void lock(struct nodes *t)
@@ -131,7 +132,7 @@ static void keep_fd(struct nodes *t, struct node *n, int fd)
         t->descriptors++;
         ring_add(t, n);
         struct node *old = t->ring.newer;
-        while (t->descriptors > t->descriptor_max && old != &t->ring) {
+        while (t->descriptors > t->options.descriptor_max && old != &t->ring) {
                 struct node *newer = old->newer;
                 if (old->pins == 0)
                         drop_fd(t, old);
@@ -318,7 +319,7 @@ static int set_place(struct nodes *t, struct node *n, struct node *dir, const ch
 
 /* ---- entry points ---- */
 
-int nodes_new(unsigned descriptor_max, struct nodes **ret_nodes)
+int nodes_new(const struct nodes_options *options, struct nodes **ret_nodes)
 {
         struct nodes *t = calloc(1, sizeof(*t));
         if (t == NULL)
@@ -330,7 +331,7 @@ int nodes_new(unsigned descriptor_max, struct nodes **ret_nodes)
         }
         (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail for a plain one */
         t->bucket_count = BUCKETS_FIRST;
-        t->descriptor_max = descriptor_max;
+        t->options = *options;
         t->ring.newer = t->ring.older = &t->ring;
         *ret_nodes = t;
         return 0;
@@ -522,17 +523,19 @@ static int open_beneath(const struct node *n, int dir_fd, const char *name)
 /* One step of node_fd(), with the lock: opens n, or the topmost of its folders that is closed. */
 static int open_one(struct nodes *t, struct node *n)
 {
-        char name[NAME_MAX + 1];
+        char name[NAME_MAX + 1] = "";
         while (n->parent != NULL && n->parent->fd < 0)
                 n = n->parent;
         struct node *parent = n->parent;
-        if (parent == NULL || strlen(n->name) > NAME_MAX)
-                return -ESTALE;
-        memcpy(name, n->name, strlen(n->name) + 1);
+        if (parent != NULL && strlen(n->name) <= NAME_MAX)
+                memcpy(name, n->name, strlen(n->name) + 1);
         n->pins++;
-        parent->pins++;
+        if (parent != NULL)
+                parent->pins++;
         unlock(t);
-        int fd = open_beneath(n, parent->fd, name);
+        int fd = name[0] == '\0' ? -ESTALE : open_beneath(n, parent->fd, name);
+        if (fd == -ESTALE)
+                fd = t->options.reopen(t->options.data, n);
         lock(t);
         int r = fd < 0 ? fd : 0;
         if (fd >= 0 && n->fd < 0)
@@ -541,8 +544,10 @@ static int open_one(struct nodes *t, struct node *n)
                 close_fd(&fd); /* another thread was faster, or it failed */
         /* meanwhile either may have become needless, and n's end may be that of parent: so parent goes first
          */
-        parent->pins--;
-        collect(t, parent);
+        if (parent != NULL) {
+                parent->pins--;
+                collect(t, parent);
+        }
         n->pins--;
         collect(t, n);
         return r;

@@ -21,9 +21,16 @@
 struct nodes;
 struct node;
 
-/* descriptor_max: how many O_PATH descriptors of nodes may be open; those of the shares' own roots do not
- * count. */
-int nodes_new(unsigned descriptor_max, struct nodes **ret_nodes);
+struct nodes_options {
+        /* How many O_PATH descriptors of nodes may be open; those of the shares' own roots do not count. */
+        unsigned descriptor_max;
+        /* A new O_PATH descriptor of a node that is not found by its name, by what the guest has open of it.
+         * -ESTALE: nothing is open. May be called by several threads at once. */
+        int (*reopen)(void *data, const struct node *n);
+        void *data;
+};
+
+int nodes_new(const struct nodes_options *options, struct nodes **ret_nodes);
 void nodes_free(struct nodes *t);
 
 /* Forgets all nodes but the shares' roots. Nobody may have one. */
@@ -64,7 +71,7 @@ void node_forget(struct nodes *t, uint64_t id, uint64_t count);
 
 /*
  * The O_PATH descriptor of a node that was got; it is good until node_put(). -ESTALE: its inode is no longer
- * where it was seen last, so it cannot be opened again.
+ * where it was seen last, and the guest has it not open, so it cannot be opened again.
  */
 int node_fd(struct nodes *t, struct node *n);
 

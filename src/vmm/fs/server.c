@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -320,6 +321,21 @@ static void on_handle_ended(struct handle *h, void *data)
                 node_release(fs->nodes, h->node);
 }
 
+/* A file whose name is gone, or a folder that the host moved away, while the guest has it open. */
+static int reopen_by_handle(void *data, const struct node *n)
+{
+        struct fs *fs = data;
+        char text[16];
+        struct handle *h = handle_find(fs->handles, n);
+        if (h == NULL)
+                return -ESTALE;
+        (void)snprintf(text, sizeof(text), "%d", h->fd); /* fits */
+        int fd = openat(fs->proc_fd, text, O_PATH | O_CLOEXEC);
+        int r = fd < 0 ? -errno : fd;
+        handle_put(fs->handles, h);
+        return r;
+}
+
 static int add_shares(struct fs *fs, const struct fs_options *o, struct error *err)
 {
         for (unsigned i = 0; i < o->share_count; i++) {
@@ -352,7 +368,10 @@ int fs_new(const struct fs_options *o, struct fs **ret_fs, struct error *err)
         fs->proc_fd = o->proc_fd;
         locks_init(&fs->locks, o->descriptor_max / 12);
         /* a third for nodes, half for what the guest opens, the rest for what requests need for a moment */
-        int r = nodes_new(o->descriptor_max / 3, &fs->nodes);
+        struct nodes_options nodes = {.descriptor_max = o->descriptor_max / 3,
+                                      .reopen = reopen_by_handle,
+                                      .data = fs};
+        int r = nodes_new(&nodes, &fs->nodes);
         if (r == 0)
                 r = handles_new(o->descriptor_max / 2, on_handle_ended, fs, &fs->handles);
         if (r < 0)
