@@ -349,6 +349,32 @@ BOXLET_API int boxlet_box_logs(struct boxlet_box *box, const struct boxlet_log_o
 /* The last bytes of the guest's console, for a person. */
 BOXLET_API int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_error *error);
 
+/* ---- Files of a box ---- */
+
+struct boxlet_copy_options {
+        size_t size;
+        int archive;      /* 1: owners are those of the source; else root in a box, the caller on the host */
+        int follow_links; /* 1: a source that is a symbolic link is what it leads to */
+        boxlet_progress_fn progress; /* kind BOXLET_PROGRESS_LAYER, item "files", total 0 for a folder */
+        void *progress_data;
+};
+#define BOXLET_COPY_OPTIONS_INIT                                     \
+        {                                                            \
+                sizeof(struct boxlet_copy_options), 0, 0, NULL, NULL \
+        }
+
+/*
+ * Copies path of the box to a local path, by the rules of docker cp for both, or (local NULL) as a tar to fd;
+ * exactly one of them: fd -1 or local NULL. What the box sends never leaves the destination, whatever links
+ * it has; set-id bits are not set, and device nodes are not made: then -EPERM, after all else was copied.
+ */
+BOXLET_API int boxlet_box_copy_out(struct boxlet_box *box, const char *path, const char *local, int fd,
+                                   const struct boxlet_copy_options *options, struct boxlet_error *error);
+/* Copies a local path to path in the box, or (local NULL) unpacks the tar, possibly compressed, that is read
+ * from fd into the folder path, with the tar's owners. -EROFS where the box is read-only. */
+BOXLET_API int boxlet_box_copy_in(struct boxlet_box *box, const char *local, int fd, const char *path,
+                                  const struct boxlet_copy_options *options, struct boxlet_error *error);
+
 /* ---- Volumes: disks with a name, which outlive the boxes that mount them ---- */
 
 struct boxlet_volume_options {

@@ -48,6 +48,7 @@ struct agent {
         struct container_plan *container;
         int box_fd; /* cgroup */
         uint64_t next_exec;
+        int freezes; /* transfers that want the container to stand still */
 
         bool stopping;
         bool tell_halted; /* the host is to hear when all is down */

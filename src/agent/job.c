@@ -9,7 +9,8 @@
  *     LAUNCHING -> RUNNING    [launched]        exec(2) succeeded: REPLY
  *     LAUNCHING -> OVER       [launched]        it did not, and the child is reaped: ERROR
  *     ASKING -> FORWARDING    [forward_begin]   a connection to a socket of the container (forward.c)
- *     FORWARDING -> OVER      [job_forward_over]
+ *     FORWARDING -> OVER      [job_forward_over, job_transfer_over]
+ *     ASKING -> FORWARDING    [transfer_begin]  files or a report (transfer.c)
  *     ASKING -> FREEZING      [freeze_begin]    the disk held still (freeze.c)
  *     FREEZING -> OVER        [job_freeze_over]
  *     RUNNING -> OVER         [job_progress]    reaped, and what it had written is sent: EXIT
@@ -29,6 +30,7 @@
 #include "agent/freeze.h"
 #include "agent/leaf.h"
 #include "agent/procstat.h"
+#include "agent/transfer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -64,6 +66,7 @@ static void job_free(struct job *job)
         forward_free(job->forward);
         if (job->freeze != NULL)
                 freeze_host_left(job);
+        transfer_free(job->transfer);
         channel_free(job->channel);
         json_decref(job->request);
         close_fd(&job->leaf_fd);
@@ -173,6 +176,13 @@ void job_freeze_over(struct job *job)
         over(job);
 }
 
+void job_transfer_over(struct job *job)
+{
+        transfer_free(job->transfer);
+        job->transfer = NULL;
+        over(job);
+}
+
 void job_progress(struct job *job)
 {
         if (job->state != JOB_RUNNING || !job->reaped || !job_outputs_ended(job))
@@ -194,6 +204,10 @@ void job_disconnected(struct job *job)
         if (job->freeze != NULL) {
                 freeze_host_left(job);
                 job->state = JOB_OVER;
+        }
+        if (job->transfer != NULL) {
+                transfer_closed(job->transfer);
+                return;
         }
         if ((job->state == JOB_LAUNCHING || job->state == JOB_RUNNING) && !job->is_init && !job->detached)
                 job_kill(job);
@@ -499,6 +513,8 @@ static int start_or_exec(struct job *job, const struct frame *frame, struct erro
                 return forward_begin(job, request, err);
         if (strcmp(op, "freeze") == 0)
                 return freeze_begin(job, request, err);
+        if (transfer_knows(op))
+                return transfer_begin(job, op, request, err);
         return error_set(err, -EOPNOTSUPP, "unknown request '%.64s'", op);
 }
 
@@ -581,6 +597,8 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
                 return forward_frame(job->forward, frame, err);
         if (job->freeze != NULL)
                 return freeze_frame(job, frame, err);
+        if (job->transfer != NULL)
+                return transfer_frame(job->transfer, frame, err);
         if (job->state == JOB_OVER)
                 return 0; /* it crossed with EXIT on the way */
         if (job->state != JOB_ASKING && frame->type == FRAME_REQUEST)
@@ -606,6 +624,10 @@ static void on_drained(struct channel *channel, void *data)
         (void)channel;
         if (job->forward != NULL) {
                 forward_drained(job->forward); /* this may free the job */
+                return;
+        }
+        if (job->transfer != NULL) {
+                transfer_drained(job->transfer); /* the same */
                 return;
         }
         if (job->state != JOB_RUNNING)

@@ -49,8 +49,9 @@ struct job {
         int64_t timeout_ms;
         struct source *timer;
 
-        struct forward *forward; /* a connection to a socket instead of a process */
-        struct freeze *freeze;   /* the disk held still instead of a process */
+        struct forward *forward;   /* a connection to a socket instead of a process */
+        struct freeze *freeze;     /* the disk held still instead of a process */
+        struct transfer *transfer; /* files or a report instead of a process */
 
         int cgroup_fd; /* an exec's own; init: -1, its is agent->box_fd */
         char cgroup_name[32];
@@ -78,6 +79,9 @@ void job_forward_over(struct job *job);
 
 /* The same for a freeze, which is freed already. */
 void job_freeze_over(struct job *job);
+
+/* The same of a transfer. */
+void job_transfer_over(struct job *job);
 
 /* Ends every process of the job. */
 void job_kill(struct job *job);

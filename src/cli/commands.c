@@ -41,7 +41,7 @@ const struct command *const cli_commands[] = {
     &command_info,
     &command_version,
     &command_completion,
-    &command_help,
+    &command_cp, &command_help,
     NULL,
 };
 /* clang-format on */
@@ -54,7 +54,6 @@ const struct refused_command cli_refused_commands[] = {
     {"compose", NULL},
     {"container", "use the command without 'container'"},
     {"context", NULL},
-    {"cp", "use 'boxlet exec -i BOX tar -x' with a tar on stdin"},
     {"diff", NULL},
     {"export", NULL},
     {"history", NULL},

@@ -583,6 +583,32 @@ int boxlet_box_console(struct boxlet_box *box, char **ret_text, struct boxlet_er
         return -ENOENT;
 }
 
+static int note_copy(const struct boxlet_copy_options *o, struct boxlet_error *error)
+{
+        note_number("archive", o->archive, 0);
+        note_number("follow_links", o->follow_links, 0);
+        if (fake.failure == NULL)
+                return 0;
+        (void)snprintf(error->text, sizeof(error->text), "%s", fake.failure);
+        return error->code = -EROFS;
+}
+
+int boxlet_box_copy_out(struct boxlet_box *box, const char *path, const char *local, int fd,
+                        const struct boxlet_copy_options *options, struct boxlet_error *error)
+{
+        note("copy %s:%s to %s", box->name, path, local != NULL ? local : "a tar");
+        assert_true(local != NULL ? fd == -1 : fd == 1);
+        return note_copy(options, error);
+}
+
+int boxlet_box_copy_in(struct boxlet_box *box, const char *local, int fd, const char *path,
+                       const struct boxlet_copy_options *options, struct boxlet_error *error)
+{
+        note("copy %s to %s:%s", local != NULL ? local : "a tar", box->name, path);
+        assert_true(local != NULL ? fd == -1 : fd == 0);
+        return note_copy(options, error);
+}
+
 int boxlet_box_exec(struct boxlet_box *box, const struct boxlet_exec_options *o,
                     struct boxlet_process **ret_process, struct boxlet_error *error)
 {

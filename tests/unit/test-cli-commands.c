@@ -378,6 +378,36 @@ static void save_leaves_no_half_file(void **state)
         (void)unlink(path);
 }
 
+static void cp_tells_the_box_from_the_host(void **state)
+{
+        static const struct {
+                const char *words;
+                int code;
+                const char *calls;
+        } cases[] = {
+            {"cp web:/etc out", 0, "copy web:/etc to out\n"},
+            {"cp -a -L in web:/etc", 0, "copy in to web:/etc\n archive=1\n follow_links=1\n"},
+            {"cp - web:/etc", 0, "copy a tar to web:/etc\n"},
+            {"cp web:/etc -", 0, "copy web:/etc to a tar\n"},
+            {"cp ./a:b web:c:d", 0, "copy ./a:b to web:c:d\n"},
+            {"cp a b", 2, ""},
+            {"cp web:/a web:/b", 2, ""},
+            {"cp :/a b", 2, ""},
+            {"cp web: b", 2, ""},
+            {"cp a", 2, ""},
+        };
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                fake_reset();
+                assert_int_equal(fake_run(cases[i].words), cases[i].code);
+                expect_calls(cases[i].calls);
+        }
+        fake_reset();
+        fake.failure = "copy to box 'web': make 'x': Read-only file system";
+        assert_int_equal(fake_run("cp x web:/"), 1);
+        assert_string_equal(fake_stderr, "boxlet: cp: copy to box 'web': make 'x': Read-only file system\n");
+}
+
 static void inspect_prints_one_array_or_a_format(void **state)
 {
         (void)state;
@@ -500,6 +530,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(volume_commands),
     cmocka_unit_test(snapshot_commands),
     cmocka_unit_test(save_leaves_no_half_file),
+    cmocka_unit_test(cp_tells_the_box_from_the_host),
     cmocka_unit_test(inspect_prints_one_array_or_a_format),
     cmocka_unit_test(info_version_and_help),
 };
