@@ -472,6 +472,42 @@ typedef int (*boxlet_event_fn)(const char *json, void *data);
 BOXLET_API int boxlet_events(struct boxlet *boxlet, const struct boxlet_event_options *options,
                              boxlet_event_fn fn, void *data, struct boxlet_error *error);
 
+/* ---- Boxes as files ---- */
+
+/* One file, a tar with a checksum: configuration, the image or its name, the disk with its holes. Volumes
+ * with a name and folders of the host are not in it, only that the box refers to them. */
+struct boxlet_box_save_options {
+        size_t size;
+        int with_image;     /* 1: the image too; else whoever loads it must have it */
+        int64_t timeout_ms; /* as with snapshots: the box may run */
+        boxlet_progress_fn progress;
+        void *progress_data;
+};
+#define BOXLET_BOX_SAVE_OPTIONS_INIT                                     \
+        {                                                                \
+                sizeof(struct boxlet_box_save_options), 0, 0, NULL, NULL \
+        }
+/* Writes the box to fd, which may be a pipe. */
+BOXLET_API int boxlet_box_save(struct boxlet_box *box, int fd, const struct boxlet_box_save_options *options,
+                               struct boxlet_error *error);
+
+struct boxlet_box_load_options {
+        size_t size;
+        const char *name; /* NULL: the one in the file */
+        int trusted; /* 1: the box may refer to folders, volumes, sockets and a kernel of this host, as the
+                        file says; else such a file is refused with -EPERM */
+        boxlet_progress_fn progress;
+        void *progress_data;
+};
+#define BOXLET_BOX_LOAD_OPTIONS_INIT                                        \
+        {                                                                   \
+                sizeof(struct boxlet_box_load_options), NULL, 0, NULL, NULL \
+        }
+/* Makes a box of what boxlet_box_save() wrote, read from fd, which may be a pipe. The file may come from
+ * anybody: -EBADMSG for one that is damaged or something else, -ENOENT when the image is missing. */
+BOXLET_API int boxlet_box_load(struct boxlet *boxlet, int fd, const struct boxlet_box_load_options *options,
+                               struct boxlet_box **ret_box, struct boxlet_error *error);
+
 /* ---- Processes: a box's init, or a command executed in it ---- */
 
 struct boxlet_exec_options {

@@ -78,7 +78,8 @@ extern const struct command command_attach, command_completion, command_create, 
     command_pull, command_rm, command_rmi, command_run, command_save, command_start, command_stop,
     command_tag, command_version, command_volume, command_clone, command_snapshot, command_events,
     command_pause, command_rename, command_restart, command_system, command_system_start_all,
-    command_system_stop_all, command_unpause, command_update, command_cp, command_wait;
+    command_system_stop_all, command_unpause, command_update, command_cp, command_export_box,
+    command_import_box, command_wait;
 
 /* What docker has as a command and we have not: "name" or "a|b" and what to say. */
 struct refused_command {

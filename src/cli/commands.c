@@ -22,6 +22,7 @@ const struct command *const cli_commands[] = {
     &command_rm,
     &command_rename,
     &command_update,
+    &command_cp,
     &command_logs,
     &command_inspect,
     &command_port,
@@ -37,11 +38,13 @@ const struct command *const cli_commands[] = {
     &command_volume,
     &command_snapshot,
     &command_clone,
+    &command_export_box,
+    &command_import_box,
     &command_system,
     &command_info,
     &command_version,
     &command_completion,
-    &command_cp, &command_help,
+    &command_help,
     NULL,
 };
 /* clang-format on */

@@ -58,6 +58,9 @@ END
         [[ "$output" == *"restore box 'web': it is running: stop it first" ]]
         boxlet clone --name copy web >/dev/null
         is_clean "$(disk_of copy)/disk.ext4"
+        # a file of the running box, on its way to another home
+        boxlet export-box --with-image web >"$BATS_TEST_TMPDIR/web.box"
+        [ "$(stat -c %s "$BATS_TEST_TMPDIR/web.box")" -lt 100000000 ]
         boxlet exec web sh -c 'echo three >/state'
         boxlet stop -t 0 web >/dev/null
         # later writes of either side did not reach the other
@@ -66,6 +69,15 @@ END
         [ "$(boxlet exec copy hostname)" = "$(boxlet inspect --format '{{.Id}}' copy | cut -c1-12)" ]
         boxlet exec copy sh -c 'echo four >/state'
         boxlet rm -f copy >/dev/null
+        local id
+        id=$(BOXLET_HOME=$BOXLET_TMP/other boxlet import-box "$BATS_TEST_TMPDIR/web.box")
+        is_clean "$BOXLET_TMP/other/boxes/$id/disk.ext4"
+        run env BOXLET_HOME="$BOXLET_TMP/other" "$BOXLET" import-box "$BATS_TEST_TMPDIR/web.box"
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"the name 'web' is taken"* ]]
+        BOXLET_HOME=$BOXLET_TMP/other boxlet start web >/dev/null
+        [ "$(BOXLET_HOME=$BOXLET_TMP/other state_of web)" = two ]
+        BOXLET_HOME=$BOXLET_TMP/other boxlet rm -f web >/dev/null
         boxlet start web >/dev/null
         [ "$(state_of web)" = three ]
         boxlet stop -t 0 web >/dev/null

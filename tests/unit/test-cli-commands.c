@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void expect_calls(const char *calls)
@@ -359,6 +360,32 @@ static void snapshot_commands(void **state)
         assert_int_equal(fake_run("clone"), 2);
 }
 
+static void boxes_as_files(void **state)
+{
+        (void)state;
+        int fd;
+        const char *folder = unit_folder(&fd);
+        char words[600];
+        struct stat st;
+        (void)snprintf(words, sizeof(words), "export-box --with-image --timeout 1s -o %s/file web", folder);
+        assert_int_equal(fake_run(words), 0);
+        assert_int_equal(fstatat(fd, "file", &st, 0), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        (void)snprintf(words, sizeof(words), "export-box -o %s/other half", folder);
+        assert_int_equal(fake_run(words), 1);
+        assert_int_equal(faccessat(fd, "other", F_OK, 0), -1);
+        assert_int_equal(faccessat(fd, "other.partial", F_OK, 0), -1);
+        assert_int_equal(fake_run("export-box web"), 0);
+        assert_string_equal(fake_stdout, "a box\n");
+        (void)snprintf(words, sizeof(words), "import-box --trust --name copy %s/file", folder);
+        assert_int_equal(fake_run(words), 0);
+        expect_calls("save-box web image=1\n timeout=1000\nsave-box half image=0\nsave-box web image=0\n"
+                     "load-box 'a box' trusted=1\n name=copy\n");
+        assert_int_equal(fake_run("import-box /no/such/file"), 1);
+        assert_non_null(strstr(fake_stderr, "'/no/such/file': No such file"));
+        assert_int_equal(fake_run("import-box"), 2);
+}
+
 static void save_leaves_no_half_file(void **state)
 {
         char path[512], words[600];
@@ -529,6 +556,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(image_commands_reach_the_library),
     cmocka_unit_test(volume_commands),
     cmocka_unit_test(snapshot_commands),
+    cmocka_unit_test(boxes_as_files),
     cmocka_unit_test(save_leaves_no_half_file),
     cmocka_unit_test(cp_tells_the_box_from_the_host),
     cmocka_unit_test(inspect_prints_one_array_or_a_format),
