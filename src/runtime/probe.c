@@ -354,7 +354,6 @@ static void remember(int home_fd, const char *key, const struct probe *p)
 
 void probe_kvm(int home_fd, struct probe *ret_probe)
 {
-        cleanup_fd int kvm = -1;
         char key[KEY_MAX];
         bool has_key = home_fd >= 0 && make_key(key) == 0;
         *ret_probe = (struct probe){.opens = false};
