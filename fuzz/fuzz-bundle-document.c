@@ -18,7 +18,8 @@ static void check(const struct bundle_document *d)
             strchr(d->box.name, '/') != NULL || strlen(d->box.id) != STATE_ID_LENGTH ||
             json_parse(d->box.config, strlen(d->box.config), "config", &config, &err) < 0)
                 abort();
-        bool of_host = json_array_size(json_object_get(config, "shares")) > 0 ||
+        bool of_host = json_is_string(json_object_get(config, "pid_file")) ||
+                       json_array_size(json_object_get(config, "shares")) > 0 ||
                        json_array_size(json_object_get(config, "disks")) > 0 ||
                        json_array_size(json_object_get(config, "forwards")) > 0 ||
                        json_is_string(json_object_get(config, "kernel"));

@@ -226,6 +226,12 @@ static bool good_kernel(const json_t *value)
         return json_is_null(value) || is_path(value);
 }
 
+static bool good_log(const json_t *value)
+{
+        return is_integer(json_object_get(value, "maximum_bytes"), 1, 1LL << 50) &&
+               is_integer(json_object_get(value, "files"), 1, 100);
+}
+
 /* of_host: what it is called when it has something in it, which then is of the host it is read on. */
 static const struct member {
         const char *name;
@@ -245,6 +251,7 @@ static const struct member {
     {"support_docker", good_flag, NULL, true},  {"debug_console", good_flag, NULL, true},
     {"shares", good_shares, "folders", true},   {"mounts", good_objects, NULL, true},
     {"disks", good_disks, "volumes", true},     {"forwards", good_forwards, "sockets", true},
+    {"pid_file", is_path, "a pid file", true},  {"log", good_log, NULL, true},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

@@ -454,6 +454,7 @@ static void what_is_of_the_host_is_told(void **state)
             {",\"shares\":[{\"source\":\"/\",\"readonly\":false,\"cache\":\"auto\"}]", "folders"},
             {",\"disks\":[{\"volume\":\"data\",\"path\":\"/d\",\"readonly\":false}]", "volumes"},
             {",\"forwards\":[{\"path\":\"/run/x\",\"unix\":\"/var/run/docker.sock\"}]", "sockets"},
+            {",\"pid_file\":\"/etc/cron.d/x\"", "a pid file"},
         };
         static const char *const bad[] = {
             ",\"kernel\":\"vmlinux\"",
@@ -462,6 +463,8 @@ static void what_is_of_the_host_is_told(void **state)
             ",\"disks\":[{\"volume\":\"../x\",\"path\":\"/d\",\"readonly\":false}]",
             ",\"disks\":[{\"volume\":\"data\",\"path\":\"/d\"}]",
             ",\"forwards\":[{\"path\":\"x\",\"unix\":\"/x\"}]",
+            ",\"pid_file\":\"x\"",
+            ",\"log\":{\"maximum_bytes\":1,\"files\":0}",
         };
         struct bundle_document d;
         struct error err;
