@@ -15,6 +15,7 @@
 #include "runtime/disk.h"
 #include "runtime/mounts.h"
 #include "runtime/words.h"
+#include "wire/restart.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -232,6 +233,23 @@ static bool good_log(const json_t *value)
                is_integer(json_object_get(value, "files"), 1, 100);
 }
 
+static bool good_restart(const json_t *value)
+{
+        struct restart_policy policy;
+        struct error ignored = ERROR_INIT;
+        return restart_read(value, &policy, &ignored) == 0;
+}
+
+static bool good_nano_cpus(const json_t *value)
+{
+        return is_integer(value, 0, INT64_C(64000000000));
+}
+
+static bool good_pids(const json_t *value)
+{
+        return is_integer(value, 0, INT64_MAX);
+}
+
 /* of_host: what it is called when it has something in it, which then is of the host it is read on. */
 static const struct member {
         const char *name;
@@ -252,6 +270,8 @@ static const struct member {
     {"shares", good_shares, "folders", true},   {"mounts", good_objects, NULL, true},
     {"disks", good_disks, "volumes", true},     {"forwards", good_forwards, "sockets", true},
     {"pid_file", is_path, "a pid file", true},  {"log", good_log, NULL, true},
+    {"restart", good_restart, NULL, true},      {"nano_cpus", good_nano_cpus, NULL, true},
+    {"pids_limit", good_pids, NULL, true},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

@@ -99,6 +99,10 @@ static int check_update(const struct boxlet_box_update *u, const struct state_bo
                                  "a box that is removed when it has ended (--rm) cannot be restarted");
         if (u->cpus > PROFILE_CPUS_MAX)
                 return error_set(err, -EINVAL, "%u CPUs: at most %d", u->cpus, PROFILE_CPUS_MAX);
+        if (u->cpus != 0 && json_integer_value(json_object_get(config, "nano_cpus")) != 0)
+                return error_set(
+                    err, -ENOTSUP,
+                    "it was made with a share of the CPUs' time, which cannot change: make another one");
         if (u->memory_bytes != 0 &&
             (u->memory_bytes < profile->memory_minimum_bytes || u->memory_bytes > INT64_MAX))
                 return error_set(err, -EINVAL, "it needs at least %llu MiB of memory",
