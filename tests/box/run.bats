@@ -87,7 +87,24 @@ teardown_file() { box_home_end; }
         run boxlet run --rm --network none busybox sh -c 'echo $$; ps -o pid,comm | grep -v "ps$" | wc -l; cat /proc/self/cgroup'
         [ "$status" -eq 0 ]
         [ "${lines[0]}" = 1 ]
+        # the heading, sh, grep and wc: nobody else
+        [ "${lines[1]}" -le 4 ]
+        [ "${lines[2]}" = 0::/ ]
         [[ "$output" != *agent* ]]
+}
+
+@test "no way from a container to the agent, the disks and the host's vsock, for root and for a user" {
+        local user
+        cp -r "$BOXLET_TMP/busybox" "$BATS_TEST_TMPDIR/tree"
+        cc -static -O1 -Wall -Werror -D_GNU_SOURCE -o "$BATS_TEST_TMPDIR/tree/bin/intruder" "$ROOT/tests/box/intruder.c"
+        boxlet import "$BATS_TEST_TMPDIR/tree" intruder >/dev/null
+        boxlet run -d --name intruded --network none intruder sleep 1000 >/dev/null
+        for user in root user; do
+                run boxlet exec -u $user intruded intruder
+                [ "$status" -eq 0 ]
+                [[ "$output" =~ ^[1-9][0-9]\ attempts$ ]]
+        done
+        boxlet rm -f intruded
 }
 
 @test "256 KiB of environment arrive" {
