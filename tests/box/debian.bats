@@ -31,6 +31,14 @@ setup() { [ -e "$DEBIAN" ] || skip "there is no Debian root: tests/box/debian-ro
 
 root() { boxlet exec -u 0 d "$@"; }
 
+@test "fsck.erofs accepts its root" {
+        need fsck.erofs
+        local file
+        for file in "$BOXLET_HOME"/images/rootfs/*.erofs; do
+                fsck.erofs "$file"
+        done
+}
+
 @test "programs of glibc, and its name services" {
         [ "$(root dpkg -l | grep -c '^ii')" -gt 70 ]
         root apt-get --version | grep -q '^apt 2'

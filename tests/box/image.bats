@@ -142,6 +142,15 @@ teardown_file() {
         [ "$(boxlet run --rm --network none imported:1 x)" = "from x" ]
 }
 
+@test "fsck.erofs accepts what was pulled, loaded and imported" {
+        need fsck.erofs
+        [ "$(ls "$BOXLET_HOME"/images/rootfs/*.erofs | wc -l)" -ge 4 ]
+        local file
+        for file in "$BOXLET_HOME"/images/rootfs/*.erofs; do
+                fsck.erofs "$file"
+        done
+}
+
 @test "rmi and prune take the blobs along" {
         boxlet rmi imported:1
         boxlet image prune -a -f || boxlet image prune -a

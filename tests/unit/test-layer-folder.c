@@ -63,13 +63,15 @@ static void a_folder_is_taken_as_it_is(void **state)
         assert_int_equal(symlinkat("/etc/passwd", dir, "link"), 0);
         assert_int_equal(linkat(dir, "link", dir, "link2", 0), 0);
         assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
+        assert_int_equal(mknodat(dir, "socket", S_IFSOCK | 0620, 0), 0);
+        assert_int_equal(fchmodat(dir, "socket", 0620, 0), 0);
         assert_int_equal(mkdirat(dir, "empty", 0700), 0);
         assert_int_equal(fchmod(dir, 0750), 0);
         char file[128];
         (void)snprintf(file, sizeof(file), "%s/d/file", path);
         bool has_xattrs = setxattr(file, "user.name", "value", 5, 0) == 0;
         int fd = build_folder(dir, &view);
-        assert_string_equal(all_names(&view), "/again /d /d/file /empty /link /link2 /pipe ");
+        assert_string_equal(all_names(&view), "/again /d /d/file /empty /link /link2 /pipe /socket ");
         must_read(&view, "/again", "content");
         must_link(&view, "/link2", "/etc/passwd");
         struct erofs_node node = must_find(&view, "/d/file");
@@ -80,6 +82,7 @@ static void a_folder_is_taken_as_it_is(void **state)
         assert_int_equal(node.links, 2);
         assert_int_equal(node.nid, must_find(&view, "/again").nid);
         assert_int_equal(must_find(&view, "/link").nid, must_find(&view, "/link2").nid);
+        assert_int_equal(must_find(&view, "/socket").mode, S_IFSOCK | 0620);
         assert_int_equal(must_find(&view, "/").mode & 07777, 0750);
         assert_int_equal(must_find(&view, "/d").mode & 07777, 0711);
         char value[8];
