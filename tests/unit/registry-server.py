@@ -28,6 +28,8 @@ folder = sys.argv[1]
 ports = {}
 counts = {}
 log_lock = threading.Lock()
+together = threading.Condition()
+asked = set()
 
 
 def digest(data):
@@ -85,6 +87,15 @@ def index_of(*platforms):
     return {"schemaVersion": 2, "mediaType": OCI + "index.v1+json", "manifests": entries}
 
 
+def zstd(data):
+    """RFC 8878: one frame with its length, of blocks that are not compressed."""
+    frame = b"\x28\xb5\x2f\xfd\xa0" + len(data).to_bytes(4, "little")
+    for at in range(0, len(data), 1 << 17):
+        block = data[at:at + (1 << 17)]
+        frame += (len(block) << 3 | (at + len(block) == len(data))).to_bytes(3, "little") + block
+    return frame
+
+
 MANIFESTS = {}
 ANY = manifest_of()
 no_ids = {"type": "layers", "diff_ids": [digest(PLAIN[0])]}
@@ -107,6 +118,7 @@ SPECIAL = {
     "urls": manifest_of(layers=layer_with(urls=["https://elsewhere.invalid/"])),
     "encrypted": manifest_of(layers=layer_with(mediaType=OCI + "layer.v1.tar+gzip+encrypted")),
     "artifact": {**manifest_of(), "config": descriptor(config_of(), "application/vnd.cncf.helm.config.v1+json")},
+    "zstd": manifest_of(layers=[descriptor(put(zstd(p)), OCI + "layer.v1.tar+zstd") for p in PLAIN]),
     "many": manifest_of(layers=layer_with() * 300),
 }
 
@@ -250,10 +262,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind = json.loads(body).get("mediaType", "application/vnd.docker.distribution.manifest.v1+prettyjws")
         return self.reply(200, body, {"Content-Type": kind, "Docker-Content-Digest": digest(body)})
 
+    def all_layers_asked_for(self, name):
+        """Whether each layer is being asked for at once: nobody gets one before."""
+        with together:
+            asked.add(name)
+            together.notify_all()
+            return together.wait_for(lambda: len(asked) == len(LAYERS), timeout=10)
+
     def blob(self, scenario, name):
         data = BLOBS.get(name)
         if data is None:
             return self.error(404)
+        if scenario == "together" and data in LAYERS and not self.all_layers_asked_for(name):
+            return self.error(500)
         start = 0
         if self.headers.get("Range"):
             start = int(self.headers["Range"][len("bytes="):-1])

@@ -223,6 +223,27 @@ static void an_image_is_pulled_and_an_unchanged_one_costs_one_request(void **sta
         stop(&s);
 }
 
+static void layers_of_zstd_are_pulled(void **state)
+{
+        struct server s;
+        (void)state;
+        start(&s);
+        must_pull(&s, "zstd");
+        assert_int_equal(count_lines(&s, "registry"), 4);
+        stop(&s);
+}
+
+/* The server hands out no layer before each has been asked for. */
+static void layers_are_fetched_at_once(void **state)
+{
+        struct server s;
+        (void)state;
+        start(&s);
+        must_pull(&s, "together");
+        assert_int_equal(count_lines(&s, "registry"), 4); /* none was asked for again */
+        stop(&s);
+}
+
 static void a_digest_that_is_there_costs_nothing(void **state)
 {
         struct server s;
@@ -697,6 +718,8 @@ static void the_observer_can_stop_it(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_image_is_pulled_and_an_unchanged_one_costs_one_request),
+    cmocka_unit_test(layers_of_zstd_are_pulled),
+    cmocka_unit_test(layers_are_fetched_at_once),
     cmocka_unit_test(a_digest_that_is_there_costs_nothing),
     cmocka_unit_test(an_index_gives_the_platform_asked_for),
     cmocka_unit_test(tokens_are_asked_for_and_used),
