@@ -2,26 +2,49 @@
 /*
  * One line per event with a monotonic stamp, written with a single write(2) so that lines of several
  * processes that share a file stay whole. Control bytes are replaced as in errors: the text may quote a
- * guest.
+ * guest. The bytes are counted before they are written, so that threads do not exceed a limit together.
  *
  * system calls (all): write
  */
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 static const char *log_program;
 static int log_fd = -1;
 static enum log_level log_maximum;
+static atomic_uint_least64_t log_bytes;
+static uint64_t log_bytes_max = UINT64_MAX;
 
 void log_init(const char *program, int fd, enum log_level maximum)
 {
         log_program = program;
         log_fd = fd;
         log_maximum = maximum;
+}
+
+void log_limit(uint64_t bytes)
+{
+        atomic_store(&log_bytes, 0);
+        log_bytes_max = bytes;
+}
+
+static void put(const char *line, size_t length)
+{
+        uint64_t before = atomic_fetch_add(&log_bytes, length);
+        if (before > log_bytes_max)
+                return;
+        if (length > log_bytes_max - before) {
+                line = "(more was to be said than the log has room for)\n";
+                length = strlen(line);
+        }
+        if (write(log_fd, line, length) < 0)
+                return; /* a log that cannot be written must not stop the work */
 }
 
 void log_write(enum log_level level, const char *format, ...)
@@ -48,6 +71,5 @@ void log_write(enum log_level level, const char *format, ...)
                         line[i] = ' ';
         }
         line[length++] = '\n';
-        if (write(log_fd, line, length) < 0)
-                return; /* a log that cannot be written must not stop the work */
+        put(line, length);
 }

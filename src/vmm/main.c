@@ -23,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOG_LIMIT      (UINT64_C(1) << 20) /* of monitor.log, which is the monitor's as well */
 #define GUEST_CID      3
 #define CONTROL_PORT   1024
 #define CONNECTION_MAX 1024
@@ -261,6 +262,7 @@ int main(int argc, char **argv)
         }
         log_init("boxlet-vmm", v.config.log_fd,
                  getenv("BOXLET_DEBUG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        log_limit(LOG_LIMIT);
         if (jail_before_engine(&v.jail, v.config.share_count > 0, &err) < 0 || make(&v, &err) < 0) {
                 unmake(&v);
                 return refuse(err.text);

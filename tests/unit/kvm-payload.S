@@ -95,6 +95,17 @@ payload_timer:
         movb    $6, %al
         leave
 
+/* 100,000 values for the boot timer */
+        .globl payload_timer_flood
+payload_timer_flood:
+        movl    $100000, %ecx
+1:      movb    %cl, %al
+        outb    %al, $0xf5
+        decl    %ecx
+        jnz     1b
+        movb    $6, %al
+        leave
+
 /* halts for good */
         .globl payload_hang
 payload_hang:

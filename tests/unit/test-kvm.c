@@ -30,8 +30,9 @@
 
 extern const uint8_t payload_start[], payload_end[];
 extern const uint8_t payload_params[], payload_initrd[], payload_memory[], payload_ports[], payload_reset[],
-    payload_triple_fault[], payload_timer[], payload_hang[], payload_spin[], payload_serial[], payload_mmio[],
-    payload_virtio[], payload_interrupt[], payload_smp[], payload_cpuid[], payload_pvh[];
+    payload_triple_fault[], payload_timer[], payload_timer_flood[], payload_hang[], payload_spin[],
+    payload_serial[], payload_mmio[], payload_virtio[], payload_interrupt[], payload_smp[], payload_cpuid[],
+    payload_pvh[];
 
 /* A device that answers each chain with the bytes of it, backwards. */
 struct echo {
@@ -256,6 +257,26 @@ static void boot_timer_does_not_end_it(void **state)
         assert_int_equal(run_payload(payload_timer, false, 1), 6);
 }
 
+static void boot_timer_fills_no_log(void **state)
+{
+        struct bench b;
+        char text[8192];
+        int log = memfd_create("log", MFD_CLOEXEC);
+        bench_init(&b, payload_timer_flood, false);
+        log_init("test", log, LOG_LEVEL_INFO);
+        bench_start(&b);
+        bench_run(&b);
+        assert_string_equal(b.detail, "the exit port got 6");
+        bench_done(&b);
+        ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+        assert_in_range(n, 1, 16 * 128);
+        text[n] = '\0';
+        assert_non_null(strstr(text, "boot timer 160: ")); /* the first: 100,000 in its lowest byte */
+        assert_non_null(strstr(text, "boot timer 145: ")); /* the 16th */
+        assert_null(strstr(text, "boot timer 144: "));
+        (void)close(log);
+}
+
 static void reset_is_told_from_a_crash(void **state)
 {
         struct bench b;
@@ -471,6 +492,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(starts_a_second_processor),
     cmocka_unit_test(device_registers),
     cmocka_unit_test(boot_timer_does_not_end_it),
+    cmocka_unit_test(boot_timer_fills_no_log),
     cmocka_unit_test(reset_is_told_from_a_crash),
     cmocka_unit_test(stops_a_guest_that_spins),
     cmocka_unit_test(says_that_a_guest_had_halted_for_good),

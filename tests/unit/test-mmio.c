@@ -8,6 +8,8 @@
 #include "virtio-driver.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define FEATURE_TOY (UINT64_C(1) << 5)
 #define GUEST_SIZE  (64U << 10)
@@ -360,6 +362,32 @@ static void misuse_needs_a_reset(void **state)
         bench_done(&b);
 }
 
+/* A driver that misuses its device, resets it and begins anew, for ever, is told about once. */
+static void misuse_fills_no_log(void **state)
+{
+        struct bench b;
+        int log = memfd_create("log", MFD_CLOEXEC);
+        bench_init(&b);
+        log_init("test", log, LOG_LEVEL_DEBUG);
+        for (unsigned i = 0; i < 10000; i++) {
+                memset(guest_at(&b.guest, b.ring[0].address.available), 0, 6);
+                memset(guest_at(&b.guest, b.ring[0].address.used), 0, 6);
+                b.ring[0].available_idx = 0;
+                if (i % 2 != 0)
+                        b.ring[1].address.used = UINT64_MAX - 3; /* described wrongly */
+                bring_up(&b);
+                b.ring[1].address.used = b.ring[1].address.available + 1024;
+                driver_set_desc(&b.ring[0], 0, GUEST_BASE, 8, DESC_NEXT, 0); /* a circle */
+                driver_announce(&b.ring[0], 0);
+                set(&b, MMIO_QUEUE_NOTIFY, 0);
+                assert_int_equal(get(&b, MMIO_STATUS) & MMIO_STATUS_NEEDS_RESET, MMIO_STATUS_NEEDS_RESET);
+                set(&b, MMIO_STATUS, 0);
+        }
+        assert_in_range(lseek(log, 0, SEEK_END), 50, 300);
+        bench_done(&b);
+        (void)close(log);
+}
+
 static void failed_leads_nowhere(void **state)
 {
         struct bench b;
@@ -488,6 +516,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(one_queue_can_be_taken_away),
     cmocka_unit_test(wrong_addresses_need_a_reset),
     cmocka_unit_test(misuse_needs_a_reset),
+    cmocka_unit_test(misuse_fills_no_log),
     cmocka_unit_test(failed_leads_nowhere),
     cmocka_unit_test(configuration_space),
     cmocka_unit_test(quick_accesses_leave_the_core_alone),

@@ -9,7 +9,8 @@
  * first leaves word in `end` and signals end_fd; the loop's thread then stops all vCPUs, and tells.
  *
  * Threads: the vCPUs' call on_mmio(), on_port(), on_vcpu_end(), on_timer(), on_serial_irq(). These touch
- * slots and ports (which say themselves what is theirs), end (under its lock), and nothing else.
+ * slots and ports (which say themselves what is theirs), end (under its lock), timers (each is one thread's
+ * until it is noted), and nothing else.
  *
  * system calls (loop, vcpu): write
  */
@@ -32,6 +33,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -40,6 +42,13 @@
 #include <unistd.h>
 
 #define SERIAL_LIMIT (UINT64_C(1) << 20)
+#define TIMERS_MAX   16 /* values of the boot timer that are noted; a guest can send more than anyone reads */
+
+struct timer {
+        atomic_bool noted; /* the rest is there */
+        uint8_t value;
+        double ms; /* after the first KVM_RUN */
+};
 
 struct kvm_machine {
         struct machine machine; /* first: ops get this pointer */
@@ -55,6 +64,9 @@ struct kvm_machine {
         unsigned slot_count;
         int serial_irq_fd;
         struct timespec started;
+        struct timer timers[TIMERS_MAX];
+        atomic_uint timer_count; /* of values sent, also those beyond */
+        unsigned timers_said;    /* the loop's */
 
         int end_fd;
         struct source *end_source;
@@ -63,6 +75,39 @@ struct kvm_machine {
         enum machine_end end;
         char detail[ERROR_TEXT_MAX];
 };
+
+/* ---- the boot timer ---- */
+
+static double milliseconds_since(const struct timespec *start)
+{
+        struct timespec now = {0};
+        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+        return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
+}
+
+/* A thread that must not wait for a file: the loop writes it out. */
+static void on_timer(void *data, uint8_t value)
+{
+        struct kvm_machine *k = data;
+        if (atomic_load(&k->timer_count) >= TIMERS_MAX)
+                return;
+        unsigned i = atomic_fetch_add(&k->timer_count, 1);
+        if (i >= TIMERS_MAX)
+                return;
+        k->timers[i].value = value;
+        k->timers[i].ms = milliseconds_since(&k->started);
+        atomic_store(&k->timers[i].noted, true);
+}
+
+static void say_timers(struct kvm_machine *k)
+{
+        for (; k->timers_said < TIMERS_MAX; k->timers_said++) {
+                const struct timer *t = &k->timers[k->timers_said];
+                if (!atomic_load(&t->noted))
+                        return;
+                log_info("boot timer %u: %.3f ms after the first KVM_RUN", t->value, t->ms);
+        }
+}
 
 /* ---- the end ---- */
 
@@ -105,6 +150,7 @@ static void on_end(struct source *s, int fd, uint32_t events, void *data)
         vcpus_stop(k->vcpus);
         if (k->end == MACHINE_STOPPED)
                 describe_stopped(k);
+        say_timers(k);
         report_exits("the end", k->vcpus, k->slots, k->slot_count, k->ports);
         ports_end(k->ports);
         k->machine.events.ended(k->machine.events.data, k->end, k->detail);
@@ -148,19 +194,6 @@ static void on_vcpu_end(void *data, enum vcpu_end end, const char *text)
                 leave_word(k, MACHINE_ENGINE_DIED, text);
                 break;
         }
-}
-
-static double milliseconds_since(const struct timespec *start)
-{
-        struct timespec now = {0};
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
-}
-
-static void on_timer(void *data, uint8_t value)
-{
-        struct kvm_machine *k = data;
-        log_info("boot timer %u: %.3f ms after the first KVM_RUN", value, milliseconds_since(&k->started));
 }
 
 static void on_serial_irq(void *data)
@@ -303,6 +336,7 @@ static void kvm_note(struct machine *m, const char *moment)
         struct kvm_machine *k = (struct kvm_machine *)m;
         if (k->vcpus == NULL)
                 return;
+        say_timers(k);
         log_debug("%s: %.3f ms after the first KVM_RUN", moment, milliseconds_since(&k->started));
         report_exits(moment, k->vcpus, k->slots, k->slot_count, k->ports);
 }

@@ -52,6 +52,7 @@ struct ring {
 struct mmio {
         struct mmio_options options;
         bool live;                 /* the core was told of a driver; the device thread's */
+        bool said_wrong;           /* that the driver is wrong: once, however often it resets; likewise */
         pthread_mutex_t lock;      /* of all below but interrupt_status */
         uint32_t interrupt_status; /* invariant 3 */
         uint32_t status;
@@ -121,9 +122,10 @@ static void needs_reset(struct mmio *m)
 static void on_broken(struct queue *q, const char *why, void *data)
 {
         struct mmio *m = data;
-        if (!(mmio_status(m) & MMIO_STATUS_NEEDS_RESET))
+        if (!m->said_wrong)
                 log_warning("guest misused queue %d of %s, which needs a reset now: %s",
                             (int)(q - m->options.device->queues), ops_of(m)->name, why);
+        m->said_wrong = true;
         needs_reset(m);
 }
 
@@ -165,9 +167,10 @@ static bool start_queue(struct mmio *m, unsigned i, const struct ring *r, uint64
 {
         struct queue *q = &m->options.device->queues[i];
         int status = r->ready ? queue_start(q, r->size, &r->address, 0, features) : 0;
-        if (status < 0)
+        if (status < 0 && !m->said_wrong)
                 log_warning("guest described queue %u of %s wrongly: %s", i, ops_of(m)->name,
                             strerror(-status));
+        m->said_wrong = m->said_wrong || status < 0;
         return status == 0;
 }
 

@@ -160,6 +160,7 @@ struct vhost_user {
         uint64_t features; /* negotiated */
         struct ring rings[DEVICE_QUEUES_MAX];
         bool said_ready;
+        bool said_wrong;      /* that the driver is wrong: once, however often it begins anew */
         bool driver_is_ready; /* the core was told */
 
         struct vhost_user_message incoming;
@@ -195,8 +196,10 @@ static void on_queue_notify(struct queue *q, void *data)
 static void on_queue_broken(struct queue *q, const char *why, void *data)
 {
         struct vhost_user *u = data;
-        log_warning("guest misused queue %d of %s, which needs a reset now: %s", (int)(q - u->device->queues),
-                    u->device->ops->name, why);
+        if (!u->said_wrong)
+                log_warning("guest misused queue %d of %s, which needs a reset now: %s",
+                            (int)(q - u->device->queues), u->device->ops->name, why);
+        u->said_wrong = true;
         signal_fd(ring_of_queue(u, q)->err_fd);
 }
 
