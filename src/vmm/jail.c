@@ -82,6 +82,8 @@ int jail_before_engine(struct jail *jail, bool map_ids, struct error *err)
         const struct rlimit no_core = {0, 0};
         pid_t parent = getppid();
         *jail = (struct jail){.lacks = JAIL_WITH_SANITIZER ? JAIL_LACKS_FILTER : 0};
+        if (!jail_has_landlock())
+                jail->lacks |= JAIL_LACKS_LANDLOCK;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return error_errno(err, -errno, "give up new privileges");
         if (setrlimit(RLIMIT_CORE, &no_core) < 0)
@@ -108,32 +110,33 @@ static int limit_descriptors(struct error *err)
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? error_errno(err, -errno, "limit descriptors") : 0;
 }
 
-static int close_the_files(struct jail *jail, struct error *err)
+int jail_put_up_walls(struct error *err)
 {
-        int r = 0;
-        if (JAIL_WITH_SANITIZER)
-                return 0;
-        if (jail->own_mounts && (r = jail_empty_root(err)) < 0)
-                return r;
-        r = jail_forbid_files(err);
-        if (r == -EOPNOTSUPP) {
-                jail->lacks |= JAIL_LACKS_LANDLOCK;
-                r = 0;
-        }
-        return r;
+        int r = jail_forbid_files(err);
+        return r < 0 && r != -EOPNOTSUPP ? r : jail_drop_capabilities(err);
+}
+
+int jail_put_up_walls_around(unsigned capabilities, int ruleset, struct error *err)
+{
+        int r = jail_empty_thread_root(err);
+        if (r == 0 && ruleset >= 0)
+                r = jail_only_shares(ruleset, err);
+        return r < 0 ? r : jail_keep_capabilities(capabilities, err);
 }
 
 static int enter_thread(enum jail_kind kind, struct error *err)
 {
-        int r = jail_drop_capabilities(err);
-        return r < 0 || JAIL_WITH_SANITIZER ? r : jail_filter_load(kind, err);
+        if (JAIL_WITH_SANITIZER)
+                return jail_drop_capabilities(err);
+        int r = jail_put_up_walls(err);
+        return r < 0 ? r : jail_filter_load(kind, err);
 }
 
-int jail_before_guest(struct jail *jail, struct error *err)
+int jail_before_guest(const struct jail *jail, struct error *err)
 {
         int r = limit_descriptors(err);
-        if (r == 0)
-                r = close_the_files(jail, err);
+        if (r == 0 && jail->own_mounts && !JAIL_WITH_SANITIZER)
+                r = jail_empty_root(err);
         return r < 0 ? r : enter_thread(JAIL_LOOP, err);
 }
 
@@ -142,12 +145,12 @@ int jail_vcpu_thread(struct error *err)
         return enter_thread(JAIL_VCPU, err);
 }
 
-int jail_files_thread(unsigned capabilities, struct error *err)
+int jail_files_thread(unsigned capabilities, int ruleset, struct error *err)
 {
-        int r = JAIL_WITH_SANITIZER ? 0 : jail_empty_thread_root(err);
-        if (r == 0)
-                r = jail_keep_capabilities(capabilities, err);
-        return r < 0 || JAIL_WITH_SANITIZER ? r : jail_filter_load(JAIL_FILES, err);
+        if (JAIL_WITH_SANITIZER)
+                return jail_keep_capabilities(capabilities, err);
+        int r = jail_put_up_walls_around(capabilities, ruleset, err);
+        return r < 0 ? r : jail_filter_load(JAIL_FILES, err);
 }
 
 int jail_disk_thread(void *unused)

@@ -40,13 +40,24 @@ int jail_before_engine(struct jail *jail, bool map_ids, struct error *err);
 
 /* 3. When everything that needs a path is open: an empty root, no capabilities, no file but those open,
  * limits, and the main thread's system calls. */
-int jail_before_guest(struct jail *jail, struct error *err);
+int jail_before_guest(const struct jail *jail, struct error *err);
 
-/* 4. First thing in a further thread, which must have been made before stage 3: no capabilities, and only its
- * kind's system calls. */
+/* 4. First thing in a further thread, which must have been made before stage 3: no capabilities, no file by a
+ * path, and only its kind's system calls. */
 int jail_vcpu_thread(struct error *err);
-int jail_files_thread(unsigned capabilities, struct error *err); /* it keeps these, and its working folder */
 int jail_disk_thread(void *unused);
+
+/* The same for one that serves shared folders. It keeps these capabilities, its working folder, and, with a
+ * ruleset, what is beneath the shares; -1: any path that there still is. */
+int jail_files_thread(unsigned capabilities, int ruleset, struct error *err);
+
+struct jail_share {
+        int fd; /* of a folder or file */
+        bool readonly;
+};
+
+/* For jail_files_thread(). *ret_ruleset is a descriptor. -EOPNOTSUPP: this kernel cannot do it. */
+int jail_shares_new(const struct jail_share *shares, size_t count, int *ret_ruleset, struct error *err);
 
 /* Writes in words what is weaker than it should be; an empty text if nothing is. */
 void jail_describe(unsigned lacks, char *text, size_t size);

@@ -35,8 +35,21 @@ int jail_root_is_nobody(struct error *err);
 /* The calling thread's capabilities, all of them, for good. */
 int jail_drop_capabilities(struct error *err);
 
+bool jail_has_landlock(void);
+
 /* From here on the calling thread opens no file by a path, by Landlock. -EOPNOTSUPP: the kernel has it not.
  */
 int jail_forbid_files(struct error *err);
+
+/* Stage 4 without the filter of system calls, which comes last: what a thread that serves no files loses ...
+ */
+int jail_put_up_walls(struct error *err);
+
+/* ... and one that does. It needs the shares, or is without Landlock: ruleset is jail_shares_new()'s or -1.
+ */
+int jail_put_up_walls_around(unsigned capabilities, int ruleset, struct error *err);
+
+/* From here on the calling thread opens files beneath the shares only. */
+int jail_only_shares(int ruleset, struct error *err);
 
 #endif

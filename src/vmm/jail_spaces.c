@@ -67,8 +67,7 @@ static _Noreturn void keep(pid_t inside)
         struct error err = ERROR_INIT;
         int status;
         (void)syscall(SYS_close_range, 0, ~0U, 0); /* before Linux 5.9 it holds what it held */
-        if (jail_drop_capabilities(&err) < 0 ||
-            (!JAIL_WITH_SANITIZER && jail_filter_load(JAIL_INIT, &err) < 0))
+        if (jail_put_up_walls(&err) < 0 || (!JAIL_WITH_SANITIZER && jail_filter_load(JAIL_INIT, &err) < 0))
                 _exit(125); /* takes the other along */
         while (waitpid(inside, &status, 0) < 0) {
                 if (errno != EINTR)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads that serve files are the only ones that may open, make and remove files; each takes its own
- * filter of system calls and keeps the capabilities that files need, in the user namespace that the process
- * is in. The rest of the process gets neither.
+ * The threads that serve files are the only ones that may open, make and remove files, beneath the shares;
+ * each takes its own filter of system calls and keeps the capabilities that files need, in the user namespace
+ * that the process is in. The rest of the process gets neither.
  */
 #include "vmm/shares.h"
 
@@ -28,9 +28,20 @@
         (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | \
          1U << CAP_FSETID)
 
-static int jail_serving_thread(struct error *err)
+static int jail_serving_thread(void *data, struct error *err)
 {
-        return jail_files_thread(CAPABILITIES, err);
+        return jail_files_thread(CAPABILITIES, *(const int *)data, err);
+}
+
+/* Of the shares as mounts of their own. -1: without. */
+static int make_ruleset(const struct config *config, int *ret_ruleset, struct error *err)
+{
+        struct jail_share list[CONFIG_SHARES_MAX];
+        for (unsigned i = 0; i < config->share_count; i++)
+                list[i] =
+                    (struct jail_share){.fd = config->shares[i].fd, .readonly = config->shares[i].readonly};
+        int r = jail_shares_new(list, config->share_count, ret_ruleset, err);
+        return r == -EOPNOTSUPP ? 0 : r;
 }
 
 /* As a mount of its own, or by its path where there is no namespace to make mounts in. */
@@ -65,7 +76,7 @@ int shares_start(struct loop *loop, const struct config *config, bool own_ids, s
                                                [CONFIG_CACHE_ALWAYS] = FS_CACHE_ALWAYS,
                                                [CONFIG_CACHE_NONE] = FS_CACHE_NONE};
         struct fs_share list[CONFIG_SHARES_MAX];
-        cleanup_fd int proc_fd = open_proc(err);
+        cleanup_fd int ruleset = -1, proc_fd = open_proc(err);
         if (proc_fd < 0)
                 return proc_fd;
         for (unsigned i = 0; i < config->share_count; i++) {
@@ -79,8 +90,11 @@ int shares_start(struct loop *loop, const struct config *config, bool own_ids, s
                                                    .share_count = config->share_count,
                                                    .owners = own_ids ? FS_OWNERS_REAL : FS_OWNERS_MAPPED,
                                                    .proc_fd = proc_fd},
-                                            .jail_thread = jail_serving_thread};
-        int r = want_descriptors(&options.fs.descriptor_max, err);
+                                            .jail_thread = jail_serving_thread,
+                                            .jail_data = &ruleset};
+        int r = make_ruleset(config, &ruleset, err);
+        if (r == 0)
+                r = want_descriptors(&options.fs.descriptor_max, err);
         if (r == 0)
                 r = virtio_fs_new(loop, &options, &ret_shares->fs, err);
         if (r == 0)

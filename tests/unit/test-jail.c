@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,9 +58,7 @@ static int in_jail(int (*fn)(void))
                 struct error err = ERROR_INIT;
                 if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || jail_filter_load(JAIL_LOOP, &err) < 0)
                         _exit(99);
-                int code = fn();
-                /* not _exit(): before it, AddressSanitizer makes a call of its own */
-                (void)syscall(SYS_exit_group, code);
+                (void)syscall(SYS_exit_group, fn()); /* a sanitizer's _exit() makes calls of its own */
         }
         return end_of(pid);
 }
@@ -305,6 +304,98 @@ static void the_ways_around_kill_too(void **state)
         assert_int_equal(in_jail(call_as_x32), 128 + SIGSYS);
 }
 
+/* ---- files ---- */
+
+static void need_landlock(void)
+{
+        if (!jail_has_landlock())
+                unit_skip("this kernel has no Landlock");
+}
+
+/* What the loop, vCPUs, disk threads and the keeper are behind, but for their filters. */
+static void threads_find_no_file(void **state)
+{
+        (void)state;
+        need_landlock();
+        pid_t pid = fork();
+        if (pid == 0) {
+                struct error err = ERROR_INIT;
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || jail_put_up_walls(&err) < 0)
+                        (void)syscall(SYS_exit_group, 1);
+                int r = open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES ? 2 : 0;
+                if (r == 0 && (mkdir("/tmp/none", 0700) == 0 || errno != EACCES))
+                        r = 3;
+                (void)syscall(SYS_exit_group, r);
+        }
+        assert_int_equal(end_of(pid), 0);
+}
+
+static int refused(long result)
+{
+        return result < 0 && errno == EACCES;
+}
+
+/* 0, or the number of the check that failed. */
+static int look_around(const struct jail_share *shares, int outside)
+{
+        int rw = shares[0].fd, ro = shares[1].fd;
+        if (openat(rw, "file", O_RDWR | O_TRUNC | O_CLOEXEC) < 0 || mkdirat(rw, "a", 0700) < 0 ||
+            mkdirat(rw, "b", 0700) < 0 || openat(rw, "a/new", O_CREAT | O_RDWR | O_CLOEXEC, 0600) < 0 ||
+            renameat(rw, "a/new", rw, "b/new") < 0 || linkat(rw, "b/new", rw, "a/link", 0) < 0 ||
+            symlinkat("to", rw, "a/symlink") < 0 || mkfifoat(rw, "fifo", 0600) < 0 ||
+            unlinkat(rw, "fifo", 0) < 0 || openat(rw, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0)
+                return 2;
+        if (!refused(mknodat(rw, "device", S_IFCHR | 0600, makedev(1, 3))))
+                return 3;
+        if (openat(ro, "file", O_RDONLY | O_CLOEXEC) < 0 ||
+            !refused(openat(ro, "file", O_RDWR | O_CLOEXEC)) ||
+            !refused(openat(ro, "new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) ||
+            !refused(unlinkat(ro, "file", 0)))
+                return 4;
+        if (!refused(openat(rw, "../outside", O_RDONLY | O_CLOEXEC)) ||
+            !refused(openat(outside, "outside", O_RDONLY | O_CLOEXEC)) ||
+            !refused(mkdirat(outside, "new", 0700)))
+                return 5;
+        return renameat(rw, "b/new", outside, "new") == 0 ? 6 : 0;
+}
+
+static int open_share(int top, const char *name)
+{
+        assert_int_equal(mkdirat(top, name, 0700), 0);
+        int fd = openat(top, name, O_PATH | O_CLOEXEC);
+        int file = openat(fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(file >= 0);
+        (void)close(file);
+        return fd;
+}
+
+static void threads_for_files_find_the_shares_only(void **state)
+{
+        (void)state;
+        int top, ruleset = -1;
+        struct error err = ERROR_INIT;
+        need_landlock();
+        (void)unit_folder(&top);
+        struct jail_share shares[] = {{.fd = open_share(top, "rw")},
+                                      {.fd = open_share(top, "ro"), .readonly = true}};
+        (void)close(openat(top, "outside", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        int r = jail_shares_new(shares, 2, &ruleset, &err);
+        if (r == -EOPNOTSUPP)
+                unit_skip(err.text);
+        assert_int_equal(r, 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    jail_put_up_walls_around(1U << CAP_MKNOD, ruleset, &err) < 0)
+                        (void)syscall(SYS_exit_group, 1);
+                (void)syscall(SYS_exit_group, look_around(shares, top));
+        }
+        assert_int_equal(end_of(pid), 0);
+        (void)close(ruleset);
+        (void)close(shares[0].fd);
+        (void)close(shares[1].fd);
+}
+
 /* ---- the stages ---- */
 
 static int look_at_stage_2(const struct jail *jail)
@@ -501,6 +592,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_work_is_allowed),
     cmocka_unit_test(others_are_closed),
     cmocka_unit_test(many_are_kept),
+    cmocka_unit_test(threads_find_no_file),
+    cmocka_unit_test(threads_for_files_find_the_shares_only),
     cmocka_unit_test(the_stages_as_whoever_runs_this),
     cmocka_unit_test(the_stages_as_a_plain_user),
     cmocka_unit_test(root_without_user_namespaces_has_the_other_walls),

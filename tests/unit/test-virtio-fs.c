@@ -285,7 +285,7 @@ static void odd_chains_are_given_back(void **state)
         end();
 }
 
-static int refuse(struct error *err)
+static int refuse(void *data, struct error *err)
 {
         return error_set(err, -EPERM, "not this thread");
 }

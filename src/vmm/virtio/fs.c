@@ -57,7 +57,8 @@ struct list {
 struct virtio_fs {
         struct device device; /* first: ops get this pointer */
         struct fs *fs;
-        int (*jail_thread)(struct error *err);
+        int (*jail_thread)(void *data, struct error *err);
+        void *jail_data;
         pthread_mutex_t lock;
         pthread_cond_t work;  /* todo has something, or ending */
         pthread_cond_t event; /* a job was served, or a thread has begun */
@@ -154,7 +155,7 @@ static void *run(void *data)
         if (r < 0)
                 (void)error_errno(&err, r, "begin a thread that serves files");
         else if (f->jail_thread != NULL)
-                r = f->jail_thread(&err);
+                r = f->jail_thread(f->jail_data, &err);
         lock(f);
         if (r < 0)
                 f->begin_error = err;
@@ -392,6 +393,8 @@ int virtio_fs_new(struct loop *loop, const struct virtio_fs_options *options, st
                 return error_errno(err, -ENOMEM, "make the file system device");
         f->device.ops = &virtio_fs_ops; /* no features: notifications are not sent */
         f->jail_thread = options->jail_thread;
+        f->jail_data = options->jail_data;
+        f->jail_data = options->jail_data;
         (void)pthread_mutex_init(&f->lock, NULL); /* plain ones: cannot fail */
         (void)pthread_cond_init(&f->work, NULL);
         (void)pthread_cond_init(&f->event, NULL);

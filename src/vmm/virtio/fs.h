@@ -19,9 +19,10 @@ struct virtio_fs;
 
 struct virtio_fs_options {
         struct fs_options fs;
-        /* Called by each serving thread before it serves: takes away what it does not need. -errno ends the
-         * start. May be NULL. */
-        int (*jail_thread)(struct error *err);
+        /* Called by each serving thread before it serves, while virtio_fs_new() waits: takes away what it
+         * does not need. -errno ends the start. May be NULL. */
+        int (*jail_thread)(void *data, struct error *err);
+        void *jail_data;
 };
 
 /* When it returns, all threads serve or the start has failed. */
