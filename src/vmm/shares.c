@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -23,6 +24,10 @@
 #define DESCRIPTORS (16U << 10)
 #define FOR_STREAMS 2048U
 #define SMALL       4096U
+
+/* A guest's kernel has about 1 KiB for each file that it knows, so it cannot know more than this many bytes
+ * of its memory are for each; and what we have for each, 200 to 500 bytes, stays below its own size. */
+#define MEMORY_PER_FILE 1024
 
 #define CAPABILITIES                                                                               \
         (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | \
@@ -69,6 +74,12 @@ static int want_descriptors(unsigned *ret_for_files, struct error *err)
         return 0;
 }
 
+static unsigned nodes_of(uint64_t memory_bytes)
+{
+        uint64_t count = memory_bytes / MEMORY_PER_FILE;
+        return count < UINT_MAX ? (unsigned)count : UINT_MAX;
+}
+
 int shares_start(struct loop *loop, const struct config *config, bool own_ids, struct shares *ret_shares,
                  struct error *err)
 {
@@ -88,6 +99,7 @@ int shares_start(struct loop *loop, const struct config *config, bool own_ids, s
         }
         struct virtio_fs_options options = {.fs = {.shares = list,
                                                    .share_count = config->share_count,
+                                                   .node_max = nodes_of(config->memory_bytes),
                                                    .owners = own_ids ? FS_OWNERS_REAL : FS_OWNERS_MAPPED,
                                                    .proc_fd = proc_fd},
                                             .jail_thread = jail_serving_thread,

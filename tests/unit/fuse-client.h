@@ -25,6 +25,7 @@ struct client {
         struct fs_share shares[4];
         unsigned share_count;
         unsigned descriptors;
+        unsigned nodes; /* 0: as many as it likes */
         enum fs_owners owners;
         int proc_fd;
         uint32_t uid, gid;
@@ -102,6 +103,7 @@ static inline void client_begin(struct client *c)
         struct fs_options options = {.shares = c->shares,
                                      .share_count = c->share_count,
                                      .descriptor_max = c->descriptors != 0 ? c->descriptors : 256,
+                                     .node_max = c->nodes,
                                      .owners = c->owners,
                                      .proc_fd = c->proc_fd};
         c->scratch = calloc(1, sizeof(*c->scratch));

@@ -79,8 +79,7 @@ static void begin(unsigned descriptors)
         assert_int_equal(mkdirat(top, "share", 0755), 0);
         folder = openat(top, "share", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int path = openat(top, "share", O_PATH | O_CLOEXEC);
-        memset(&client, 0, sizeof(client));
-        client.descriptors = descriptors;
+        client = (struct client){.descriptors = descriptors, .nodes = client.nodes};
         client_share(&client, path, false, FS_CACHE_AUTO);
         client_begin(&client);
         client_like(&other);
@@ -204,6 +203,30 @@ static void threads_ask_for_what_is_forgotten(void **state)
         end();
 }
 
+/* A guest that forgets nothing does not make the server grow without end. */
+static void files_known_at_a_time_have_a_limit(void **state)
+{
+        (void)state;
+        char name[16];
+        struct fuse_open_out opened;
+        client.nodes = 32;
+        begin(FS_DESCRIPTORS_MIN);
+        make_others();
+        uint64_t root = client_walk(&client, "0"), last = 0;
+        for (unsigned i = 0; i < 40; i++) {
+                (void)snprintf(name, sizeof(name), "x%u", i);
+                int r = client_lookup(&client, root, name, &entry);
+                assert_int_equal(r, i < 31 ? 0 : -ENFILE); /* and the share's own root */
+                last = r == 0 ? entry.nodeid : last;
+        }
+        assert_int_equal(client_lookup(&client, root, "x0", &entry), 0); /* it is known */
+        assert_int_equal(client_create(&client, root, "new", O_RDWR, 0600, &entry, &opened), -ENFILE);
+        client_forget(&client, last, 1);
+        assert_int_equal(client_lookup(&client, root, "x39", &entry), 0);
+        assert_int_equal(client_lookup(&client, root, "x38", &entry), -ENFILE);
+        end();
+}
+
 /* ---- what is open ---- */
 
 static int set_size(uint64_t node, uint64_t size, bool by_handle, uint64_t fh)
@@ -291,6 +314,7 @@ static void an_open_file_that_the_host_replaced_stays_what_it_was(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_forgotten_folder_may_go_while_it_is_opened),
     cmocka_unit_test(threads_ask_for_what_is_forgotten),
+    cmocka_unit_test(files_known_at_a_time_have_a_limit),
     cmocka_unit_test(an_open_file_without_a_name_is_served_by_its_handle),
     cmocka_unit_test(an_open_file_that_the_host_replaced_stays_what_it_was),
 };

@@ -43,6 +43,7 @@ struct fs_options {
         const struct fs_share *shares;
         unsigned share_count;
         unsigned descriptor_max; /* how many the server may have open; at least FS_DESCRIPTORS_MIN */
+        unsigned node_max;       /* how many files the guest may know at a time; 0: 4 Mi */
         enum fs_owners owners;
         int proc_fd; /* O_PATH descriptor of /proc/self/fd; stays the caller's */
 };

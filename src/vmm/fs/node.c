@@ -462,7 +462,7 @@ int node_learn(struct nodes *t, struct node *dir, const char *name, const struct
         lock(t);
         struct node *n = find(t, dir->share, st);
         if (n == NULL)
-                r = t->count < NODES_MAX ? add(t, dir->share, st, &n) : -ENFILE;
+                r = t->count < t->options.node_max ? add(t, dir->share, st, &n) : -ENFILE;
         if (r == 0 && n->lookups == UINT64_MAX)
                 r = -EOVERFLOW;
         if (r == 0)

@@ -24,6 +24,7 @@ struct node;
 struct nodes_options {
         /* How many O_PATH descriptors of nodes may be open; those of the shares' own roots do not count. */
         unsigned descriptor_max;
+        unsigned node_max; /* how many nodes there may be, roots included; at most NODES_MAX */
         /* A new O_PATH descriptor of a node that is not found by its name, by what the guest has open of it.
          * -ESTALE: nothing is open. May be called by several threads at once. */
         int (*reopen)(void *data, const struct node *n);

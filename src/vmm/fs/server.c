@@ -369,6 +369,8 @@ int fs_new(const struct fs_options *o, struct fs **ret_fs, struct error *err)
         locks_init(&fs->locks, o->descriptor_max / 12);
         /* a third for nodes, half for what the guest opens, the rest for what requests need for a moment */
         struct nodes_options nodes = {.descriptor_max = o->descriptor_max / 3,
+                                      .node_max = o->node_max > 0 && o->node_max < NODES_MAX ? o->node_max
+                                                                                             : NODES_MAX,
                                       .reopen = reopen_by_handle,
                                       .data = fs};
         int r = nodes_new(&nodes, &fs->nodes);
