@@ -116,6 +116,7 @@ struct box {
         struct events *events;
         bool machine_down, booted;
         struct machine_end end;
+        const char *given_up;                /* the stage to blame if a guest was silent for too long */
         char suspicion[ERROR_TEXT_MAX + 64]; /* why the box is suspected to be lost; "" while it is not */
         struct buffer input;                 /* that came before init runs */
         bool input_ended;
@@ -279,6 +280,7 @@ static void judge(struct box *b)
             .moment = b->life <= LIFE_RUNNING ? when[b->life] : "while it was stopped",
             .panic = console_panic(b->console, panic, sizeof(panic)) ? panic : NULL,
             .suspicion = b->suspicion,
+            .given_up = b->given_up,
             .agent_spoke = b->guest != NULL || b->booted,
         };
         const char *stage = verdict(&facts, &err);
@@ -311,16 +313,20 @@ static void on_power_timer(struct source *s, void *data)
         }
 }
 
+/* The machine is ended first: it then says whether its kernel had hung. */
 static void on_boot_timer(struct source *s, void *data)
 {
         struct box *b = data;
-        struct error err = ERROR_INIT;
         (void)s;
+        if (b->settled)
+                return;
         const char *what = b->life == LIFE_ASKED ? "the guest's agent did not start init"
                            : b->guest == NULL    ? "the guest's agent did not speak"
                                                  : "the guest's agent did not finish booting";
-        (void)error_set(&err, -ETIMEDOUT, "%s within %lld ms", what, (long long)b->config.boot_timeout_ms);
-        settle_lost(b, b->guest == NULL ? "kernel" : "agent", &err);
+        (void)snprintf(b->suspicion, sizeof(b->suspicion), "%s within %lld ms", what,
+                       (long long)b->config.boot_timeout_ms); /* fits */
+        b->given_up = b->guest == NULL ? "kernel" : "agent";
+        kill_machine(b);
 }
 
 /* ---- the container ---- */
@@ -540,6 +546,8 @@ static void machine_is_down(struct machine *machine, const struct machine_end *e
         b->machine_down = true;
         b->end = *end;
         log_info("the machine has ended: %s %s", end->reason, end->detail);
+        if (b->settled && strcmp(end->reason, "guest-hung") == 0)
+                warn(b, "the guest's kernel had hung when it was stopped; monitor.log says where");
         if (b->guest != NULL || b->container != NULL)
                 (void)source_arm(b->power_timer, SUSPECT_MS); /* an armed timerfd cannot refuse */
         conclude(b);

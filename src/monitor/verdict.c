@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * In order: the guest's kernel said so itself (a panic); the guest reset without a word; the engine died; the
- * engine never ran; boxlet-vmm died without a word.
+ * In order: the guest's kernel said so itself (a panic); it had halted for good; it was silent for too long;
+ * the guest reset without a word; the engine died; the engine never ran; boxlet-vmm died without a word.
  */
 #include "monitor/verdict.h"
 
@@ -25,6 +25,16 @@ const char *verdict(const struct verdict_facts *f, struct error *err)
         if (f->panic != NULL) {
                 (void)error_set(err, -EIO, "the guest's kernel panicked %s: %s", f->moment, f->panic);
                 return "kernel";
+        }
+        if (strcmp(reason, "guest-hung") == 0) {
+                (void)error_set(err, f->given_up != NULL ? -ETIMEDOUT : -EIO,
+                                "%s%sthe guest's kernel hung: %s", f->suspicion,
+                                f->suspicion[0] != '\0' ? "; " : "", detail);
+                return "kernel";
+        }
+        if (f->given_up != NULL && (reason[0] == '\0' || strcmp(reason, "quit") == 0)) {
+                (void)error_set(err, -ETIMEDOUT, "%s", f->suspicion);
+                return f->given_up;
         }
         if (strcmp(reason, "guest-reset") == 0) {
                 (void)error_set(err, -EIO, "the guest reset or powered off by itself %s%s%s", f->moment,

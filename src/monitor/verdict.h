@@ -16,6 +16,7 @@ struct verdict_facts {
         const char *moment;    /* "before its agent had spoken", ... */
         const char *panic;     /* what the guest's kernel said when it panicked, NULL: it did not */
         const char *suspicion; /* what was odd before, "" for nothing */
+        const char *given_up;  /* the stage to blame when we ended it because of that; NULL: we did not */
         bool agent_spoke;
 };
 

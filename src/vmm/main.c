@@ -80,7 +80,7 @@ static void on_ended(void *data, enum machine_end end, const char *detail)
         struct vmm *v = data;
         if (v->devices != NULL)
                 devices_end(v->devices);
-        v->reason = v->quit ? "quit" : reason_of(end);
+        v->reason = v->quit && end != MACHINE_GUEST_HUNG ? "quit" : reason_of(end);
         (void)snprintf(v->detail, sizeof(v->detail), "%s",
                        v->quit && end != MACHINE_GUEST_HUNG ? "" : detail); /* cut if too long */
         loop_quit(v->loop, 0);

@@ -327,6 +327,8 @@ static void on_monitor(struct source *s, int fd, uint32_t events, void *data)
                 say(f, paused ? "the machine is paused\r\n" : "the machine goes on\r\n");
                 return;
         }
+        if (n > 0 && (is(f, "hung") || is(f, "hangs-later")))
+                end(f, "guest-hung", "all CPUs had halted");
         if (n > 0)
                 end(f, "quit", "");
         _exit(0);
@@ -338,7 +340,7 @@ static void speak(struct fake *f)
 {
         int pair[2];
         tell(f, "{\"event\":\"running\"}", -1);
-        if (is(f, "silent"))
+        if (is(f, "silent") || is(f, "hung"))
                 return;
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 _exit(11);

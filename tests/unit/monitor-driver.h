@@ -201,7 +201,10 @@ static inline void configure(const struct fixture *f, const char *behaviour, con
                      "\"boot_timeout_ms\":%d},\"root\":{\"image\":\"%s/file\",\"disk\":\"disk.ext4\"},"
                      "\"container\":{\"spec\":{\"process\":{\"terminal\":true,\"args\":%s}}%s}%s}",
                      FAKE_VMM, f->folder, f->folder, behaviour,
-                     strcmp(behaviour, "silent") == 0 || strcmp(behaviour, "start-hangs") == 0 ? 300 : 20000,
+                     strcmp(behaviour, "silent") == 0 || strcmp(behaviour, "hung") == 0 ||
+                             strcmp(behaviour, "start-hangs") == 0
+                         ? 300
+                         : 20000,
                      f->folder, act, container, more);
         write_file(f->box_fd, "box.json", text);
 }

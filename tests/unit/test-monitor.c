@@ -365,6 +365,27 @@ static void sigterm_stops(void **state)
         teardown(&f);
 }
 
+static void a_hung_guest_that_is_stopped_is_noted(void **state)
+{
+        (void)state;
+        struct fixture f;
+        setup(&f);
+        configure(&f, "hangs-later", "[\"wait\"]", "", "");
+        launch(&f, false);
+        peer_ask(&f.first, "{\"op\":\"wait\"}");
+        peer_expect_started(&f.first);
+        assert_int_equal(process_signal(f.pidfd, SIGTERM), 0);
+        peer_expect(&f.first, FRAME_EXIT);
+        expect_exit_frame(&f.first, 0, 15);
+        reap(&f);
+        expect_state(&f, "exited", 143);
+        cleanup_json json_t *json = read_state(&f);
+        const char *warning = json_string_value(json_array_get(json_object_get(json, "warnings"), 0));
+        assert_non_null(warning);
+        assert_non_null(strstr(warning, "kernel had hung when it was stopped"));
+        teardown(&f);
+}
+
 static void stop_while_booting(void **state)
 {
         (void)state;
@@ -505,6 +526,13 @@ static void silent_guest_is_told(void **state)
 {
         (void)state;
         run_to_failure("silent", "[\"wait\"]", "kernel", 125, "did not speak within 300 ms");
+}
+
+static void hung_guest_is_told_apart(void **state)
+{
+        (void)state;
+        run_to_failure("hung", "[\"wait\"]", "kernel", 125,
+                       "did not speak within 300 ms; the guest's kernel hung: all CPUs had halted");
 }
 
 static void agent_that_does_not_start_init_is_told(void **state)
@@ -847,6 +875,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(stop_ends_politely),
     cmocka_unit_test(stop_kills_after_its_time),
     cmocka_unit_test(sigterm_stops),
+    cmocka_unit_test(a_hung_guest_that_is_stopped_is_noted),
     cmocka_unit_test(stop_while_booting),
     cmocka_unit_test(broken_leash_ends_the_box),
     cmocka_unit_test(broken_leash_is_seen_behind_waiting_input),
@@ -859,6 +888,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(crashed_vmm_is_told),
     cmocka_unit_test(killed_vmm_is_told),
     cmocka_unit_test(silent_guest_is_told),
+    cmocka_unit_test(hung_guest_is_told_apart),
     cmocka_unit_test(agent_that_does_not_start_init_is_told),
     cmocka_unit_test(impossible_exit_is_refused),
     cmocka_unit_test(boot_error_is_told),
