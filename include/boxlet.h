@@ -375,6 +375,45 @@ BOXLET_API int boxlet_box_copy_out(struct boxlet_box *box, const char *path, con
 BOXLET_API int boxlet_box_copy_in(struct boxlet_box *box, const char *local, int fd, const char *path,
                                   const struct boxlet_copy_options *options, struct boxlet_error *error);
 
+/* Writes the root of the box as a tar to fd, without what is mounted in it. Of options, only the progress is
+ * used; NULL is fine. */
+BOXLET_API int boxlet_box_export(struct boxlet_box *box, int fd, const struct boxlet_copy_options *options,
+                                 struct boxlet_error *error);
+/* What the box changed of its image: a JSON array of {"Path", "Kind"} sorted by path; Kind is 0 for changed,
+ * 1 for added, 2 for deleted. */
+BOXLET_API int boxlet_box_diff(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
+
+struct boxlet_commit_options {
+        size_t size;
+        const char *const *changes; /* Dockerfile instructions, as for boxlet_image_import() */
+        const char *message;        /* NULL: none; so the author */
+        const char *author;
+        int pause;                   /* 1: what runs in the box stands still meanwhile */
+        boxlet_progress_fn progress; /* item "files" of what is read, then as for an import */
+        void *progress_data;
+};
+#define BOXLET_COMMIT_OPTIONS_INIT                                                    \
+        {                                                                             \
+                sizeof(struct boxlet_commit_options), NULL, NULL, NULL, 1, NULL, NULL \
+        }
+
+/* Makes an image of the box: its image, whose configuration it has, with what the box changed as one more
+ * layer. reference may be NULL; *ret_id (may be NULL) is its id. */
+BOXLET_API int boxlet_box_commit(struct boxlet_box *box, const char *reference,
+                                 const struct boxlet_commit_options *options, char **ret_id,
+                                 struct boxlet_error *error);
+
+/* What runs in a running box, as docker top has it: {"Titles": ["UID", "PID", ...], "Processes": [["root",
+ * "1",
+ * ...], ...]}. Pids are those in the box. */
+BOXLET_API int boxlet_box_top(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
+
+/* What a running box uses at this moment, one JSON object. Of its container: CPUTime (nanoseconds so far),
+ * MemoryUsage and MemoryLimit, PIDs. Of its machine: CPUs, MachineMemory, NetworkReceived, NetworkSent,
+ * DiskRead, DiskWritten (bytes so far). Of its processes on the host: HostCPUTime, HostMemory. And Id, Name,
+ * Time (nanoseconds since 1970). What cannot be known is null. */
+BOXLET_API int boxlet_box_stats(struct boxlet_box *box, char **ret_json, struct boxlet_error *error);
+
 /* ---- Volumes: disks with a name, which outlive the boxes that mount them ---- */
 
 struct boxlet_volume_options {

@@ -79,7 +79,8 @@ extern const struct command command_attach, command_completion, command_create, 
     command_tag, command_version, command_volume, command_clone, command_snapshot, command_events,
     command_pause, command_rename, command_restart, command_system, command_system_start_all,
     command_system_stop_all, command_unpause, command_update, command_cp, command_export_box,
-    command_import_box, command_wait;
+    command_import_box, command_commit, command_diff, command_export, command_stats, command_top,
+    command_wait;
 
 /* What docker has as a command and we have not: "name" or "a|b" and what to say. */
 struct refused_command {

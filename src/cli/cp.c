@@ -108,7 +108,9 @@ const struct command command_cp = {
         "TARGET that is a folder and is made as TARGET otherwise; SOURCE/. stands for what is in it. Without "
         "-a, files belong to root in a box and to the caller on the host. What comes from a box never gets "
         "outside of TARGET, set-id bits are left out, and device nodes are not made. A local path with a "
-        "colon in it begins with / or ./.",
+        "colon in it begins with / or ./. A box that does not run is started for it without its process; "
+        "folders "
+        "of the host that it mounts are not seen then.",
     .options = options,
     .minimum_operands = 2,
     .maximum_operands = 2,

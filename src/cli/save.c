@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* boxlet save: images as one archive. A file appears under its name only when it is complete. */
 #include "cli/cli.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct save_plan {
@@ -45,8 +41,9 @@ static int check(void *data, struct error *err)
         return 0;
 }
 
-static int save(struct cli *cli, const struct save_plan *plan, int fd)
+static int save(struct cli *cli, int fd, void *data)
 {
+        const struct save_plan *plan = data;
         struct boxlet_error error = {0};
         struct boxlet_image_options image_options = BOXLET_IMAGE_OPTIONS_INIT;
         struct progress progress;
@@ -59,35 +56,11 @@ static int save(struct cli *cli, const struct save_plan *plan, int fd)
         return r < 0 ? cli_fail(cli, &error) : 0;
 }
 
-/* Devices and pipes are written to as they are, files beside their name first. */
-static int save_to_file(struct cli *cli, const struct save_plan *plan)
-{
-        char partial[4096];
-        struct stat st;
-        bool special = stat(plan->output, &st) == 0 && !S_ISREG(st.st_mode);
-        int n = snprintf(partial, sizeof(partial), "%s%s", plan->output, special ? "" : ".partial");
-        if (n < 0 || (size_t)n >= sizeof(partial))
-                return cli_complain(cli, "open '%s': %s", plan->output, strerror(ENAMETOOLONG));
-        cleanup_fd int fd = open(partial, O_WRONLY | O_CREAT | O_CLOEXEC | (special ? 0 : O_TRUNC), 0666);
-        if (fd < 0)
-                return cli_complain(cli, "open '%s': %s", partial, strerror(errno));
-        int code = save(cli, plan, fd);
-        if (special)
-                return code;
-        if (code == 0 && (fsync(fd) < 0 || rename(partial, plan->output) < 0))
-                code = cli_complain(cli, "write '%s': %s", plan->output, strerror(errno));
-        if (code != 0)
-                (void)unlink(partial); /* the failure has been told */
-        return code;
-}
-
 static int carry_out(struct cli *cli, void *data)
 {
         const struct save_plan *plan = data;
         int code = cli_open(cli);
-        if (code != 0)
-                return code;
-        return plan->output != NULL ? save_to_file(cli, plan) : save(cli, plan, STDOUT_FILENO);
+        return code != 0 ? code : output_write(cli, plan->output, save, data);
 }
 
 const struct command command_save = {

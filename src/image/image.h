@@ -74,6 +74,22 @@ int image_save(struct image_store *store, const char *const *references, size_t 
 int image_import(struct image_store *store, int fd, const char *path, const char *reference,
                  const char *const *changes, const struct image_observer *observer, char **ret_id,
                  struct error *err);
+
+/* Where the bytes of a new layer go. */
+typedef int (*image_write_fn)(void *data, const void *bytes, size_t size, struct error *err);
+
+struct image_commit {
+        const char *base;                          /* id of the image below */
+        const char *reference;                     /* NULL: no name */
+        const char *const *changes;                /* as for import; NULL: none */
+        const char *message, *author, *created_by; /* NULL: none */
+        /* Gives all bytes of the layer, a plain tar, to write. */
+        int (*produce)(image_write_fn write, void *write_data, void *data, struct error *err);
+        void *data;
+};
+int image_commit(struct image_store *store, const struct image_commit *commit,
+                 const struct image_observer *observer, char **ret_id, struct error *err);
+
 int image_tag(struct image_store *store, const char *source, const char *target, struct error *err);
 
 /* in_use: asked for each image about to go ("sha256:..." id); true keeps it (-EBUSY for remove, skipped by

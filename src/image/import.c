@@ -8,13 +8,10 @@
  */
 #include "base/buffer.h"
 #include "base/cleanup.h"
-#include "image/blob.h"
 #include "image/changes.h"
-#include "image/find.h"
 #include "image/layer-stream.h"
-#include "image/progress.h"
+#include "image/make.h"
 #include "image/prune.h"
-#include "image/rootfs_cache.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -22,89 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <zstd.h>
 
 #define LAYER_BYTES_MAX (UINT64_C(1) << 40)
-#define PACK_LEVEL      1
-#define PACK_SIZE       (128U << 10)
-#define TOLD_EVERY      (8U << 20)
-
-/* Plain tar bytes go in, a blob comes out. */
-struct packer {
-        const struct image_observer *observer;
-        struct blob_writer *writer;
-        ZSTD_CCtx *context;
-        struct digest *digest; /* of the plain bytes */
-        uint64_t plain, told;
-        char *room;
-        struct error *err; /* for libarchive's callback */
-};
-
-static void packer_done(struct packer *p)
-{
-        blob_writer_free(p->writer);
-        (void)ZSTD_freeCCtx(p->context); /* only frees */
-        digest_free(p->digest);
-        free(p->room);
-}
-
-static int packer_init(struct packer *p, struct image_store *store, struct error *err)
-{
-        p->context = ZSTD_createCCtx();
-        p->room = malloc(PACK_SIZE);
-        p->err = err;
-        if (p->context == NULL || p->room == NULL || digest_new(&p->digest) < 0 ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(p->context, ZSTD_c_compressionLevel, PACK_LEVEL)))
-                return error_set(err, -ENOMEM, "import: out of memory");
-        return blob_writer_new(store, &p->writer, err);
-}
-
-static int pack_some(struct packer *p, ZSTD_inBuffer *in, ZSTD_EndDirective mode, size_t *ret_left,
-                     struct error *err)
-{
-        ZSTD_outBuffer out = {.dst = p->room, .size = PACK_SIZE};
-        size_t left = ZSTD_compressStream2(p->context, &out, in, mode);
-        if (ZSTD_isError(left))
-                return error_set(err, -EIO, "import: compress: %s", ZSTD_getErrorName(left));
-        *ret_left = left;
-        return out.pos > 0 ? blob_writer_write(p->writer, p->room, out.pos, err) : 0;
-}
-
-static int pack(struct packer *p, const void *bytes, size_t size, struct error *err)
-{
-        ZSTD_inBuffer in = {.src = bytes, .size = size};
-        size_t left;
-        if (digest_update(p->digest, bytes, size) < 0)
-                return error_set(err, -EIO, "import: the sha256 function fails");
-        while (in.pos < in.size) {
-                int r = pack_some(p, &in, ZSTD_e_continue, &left, err);
-                if (r < 0)
-                        return r;
-        }
-        p->plain += size;
-        if (p->plain > LAYER_BYTES_MAX)
-                return error_set(err, -EFBIG, "import: larger than 1 TiB");
-        if (p->plain - p->told < TOLD_EVERY)
-                return 0;
-        p->told = p->plain;
-        return progress_bytes(p->observer, IMAGE_PROGRESS_LAYER, "layer", p->plain, 0, err);
-}
-
-static int pack_end(struct packer *p, char ret_digest[DIGEST_TEXT_SIZE], char ret_diff_id[DIGEST_TEXT_SIZE],
-                    struct error *err)
-{
-        ZSTD_inBuffer in = {.src = NULL};
-        size_t left = 1;
-        while (left > 0) {
-                int r = pack_some(p, &in, ZSTD_e_end, &left, err);
-                if (r < 0)
-                        return r;
-        }
-        if (digest_finish(p->digest, ret_diff_id) < 0)
-                return error_set(err, -EIO, "import: the sha256 function fails");
-        return blob_writer_finish(p->writer, NULL, -1, ret_digest, err);
-}
 
 /* ---- a tar ---- */
 
@@ -120,7 +36,7 @@ static int pack_tar(struct packer *p, int fd, struct error *err)
                 r = layer_stream_next(stream, &bytes, &size, err);
                 if (r < 0 || size == 0)
                         break;
-                r = pack(p, bytes, size, err);
+                r = packer_add(p, bytes, size, err);
                 if (r < 0)
                         break;
         }
@@ -142,7 +58,7 @@ struct walk {
 static la_ssize_t on_tar_bytes(struct archive *a, void *data, const void *bytes, size_t size)
 {
         struct packer *p = data;
-        int r = pack(p, bytes, size, p->err);
+        int r = packer_add(p, bytes, size, p->err);
         if (r == 0)
                 return (la_ssize_t)size;
         archive_set_error(a, -r, "%s", p->err != NULL ? p->err->text : "");
@@ -278,10 +194,9 @@ static int make_config(const char *diff_id, const char *const *changes, json_t *
                        struct error *err)
 {
         char now[32];
-        time_t seconds = time(NULL);
-        struct tm tm;
-        if (gmtime_r(&seconds, &tm) == NULL || strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-                return error_set(err, -EINVAL, "import: the clock is wrong");
+        int r = make_time(now, err);
+        if (r < 0)
+                return r;
         cleanup_json json_t *config =
             json_pack("{s:s, s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", now, "architecture",
                       "amd64", "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
@@ -289,7 +204,7 @@ static int make_config(const char *diff_id, const char *const *changes, json_t *
         if (config == NULL)
                 return error_set(err, -ENOMEM, "import: out of memory");
         for (; changes != NULL && *changes != NULL; changes++) {
-                int r = changes_apply(*changes, json_object_get(config, "config"), err);
+                r = changes_apply(*changes, json_object_get(config, "config"), err);
                 if (r < 0)
                         return r;
         }
@@ -297,52 +212,13 @@ static int make_config(const char *diff_id, const char *const *changes, json_t *
         return 0;
 }
 
-static int put_json(struct image_store *store, const json_t *json, char ret_digest[DIGEST_TEXT_SIZE],
-                    size_t *ret_size, struct error *err)
-{
-        cleanup_free char *text = json_print(json, ret_size);
-        return text == NULL ? error_set(err, -ENOMEM, "import: out of memory")
-                            : blob_put(store, text, *ret_size, ret_digest, err);
-}
-
-/* The manifest of the one layer, put into the store, made bootable and named. */
-static int commit(struct image_store *store, const json_t *config, const char *layer, uint64_t layer_size,
-                  const char *name, const struct image_observer *observer, char ret_id[DIGEST_TEXT_SIZE],
-                  struct error *err)
-{
-        struct index_entry entry = {.name = name};
-        cleanup_manifest struct manifest *m = NULL;
-        cleanup_json json_t *json = NULL, *stored = NULL;
-        size_t size;
-        int r = put_json(store, config, ret_id, &size, err);
-        if (r < 0)
-                return r;
-        json = json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:[{s:s, s:s, s:I}]}", "schemaVersion", 2,
-                         "mediaType", MEDIA_OCI_MANIFEST, "config", "mediaType", MEDIA_OCI_CONFIG, "digest",
-                         ret_id, "size", (json_int_t)size, "layers", "mediaType", MEDIA_OCI_LAYER "+zstd",
-                         "digest", layer, "size", (json_int_t)layer_size);
-        r = put_json(store, json, entry.manifest.digest, &size, err);
-        if (r == 0)
-                r = manifest_load(store, entry.manifest.digest, &m, err);
-        if (r == 0)
-                r = config_load(store, m, &stored, err);
-        if (r == 0)
-                r = rootfs_ensure(store, m, observer, err);
-        if (r < 0)
-                return r;
-        entry.manifest.size = (int64_t)size;
-        (void)strcpy(entry.manifest.media_type, MEDIA_OCI_MANIFEST); /* fits */
-        return index_add(store, &entry, err);
-}
-
 static int import_locked(struct image_store *store, int fd, const char *path, const char *name,
                          const char *const *changes, const struct image_observer *observer,
                          char ret_id[DIGEST_TEXT_SIZE], struct error *err)
 {
         struct packer p = {.observer = observer};
-        char layer[DIGEST_TEXT_SIZE], diff_id[DIGEST_TEXT_SIZE];
+        struct packed layer;
         cleanup_json json_t *config = NULL;
-        uint64_t size = 0;
         int r = make_config("", changes, &config, err); /* mistakes in changes are told before the work */
         json_decref(config);
         config = NULL;
@@ -351,13 +227,16 @@ static int import_locked(struct image_store *store, int fd, const char *path, co
         if (r == 0)
                 r = path != NULL ? pack_folder(&p, path, err) : pack_tar(&p, fd, err);
         if (r == 0)
-                r = pack_end(&p, layer, diff_id, err);
-        if (r == 0)
-                size = blob_writer_size(p.writer);
+                r = packer_finish(&p, &layer, err);
         packer_done(&p);
         if (r == 0)
-                r = make_config(diff_id, changes, &config, err);
-        return r < 0 ? r : commit(store, config, layer, size, name, observer, ret_id, err);
+                r = make_config(layer.diff_id, changes, &config, err);
+        if (r < 0)
+                return r;
+        cleanup_json json_t *layers = json_pack("[o]", make_layer(&layer));
+        if (layers == NULL)
+                return error_set(err, -ENOMEM, "import: out of memory");
+        return make_image(store, config, layers, name, observer, ret_id, err);
 }
 
 int image_import(struct image_store *store, int fd, const char *path, const char *reference,
@@ -365,19 +244,12 @@ int image_import(struct image_store *store, int fd, const char *path, const char
                  struct error *err)
 {
         struct error problem = ERROR_INIT; /* never NULL below */
-        cleanup_reference struct reference parsed = REFERENCE_INIT;
         cleanup_free char *name = NULL;
         cleanup_fd int lock = -1;
         char id[DIGEST_TEXT_SIZE];
-        int r = 0;
         if ((fd < 0) == (path == NULL))
                 return error_set(err, -EINVAL, "import: give either a descriptor or a folder");
-        if (reference != NULL)
-                r = reference_parse(reference, &parsed, &problem);
-        if (r == 0 && parsed.digest != NULL)
-                r = error_set(&problem, -EINVAL, "import: the name has a digest, which cannot be chosen");
-        if (r == 0 && reference != NULL && (name = reference_store_name(&parsed)) == NULL)
-                r = error_set(&problem, -ENOMEM, "import: out of memory");
+        int r = make_name(reference, &name, &problem);
         if (r == 0)
                 r = store_lock_in_use(store, &lock, &problem);
         if (r == 0)

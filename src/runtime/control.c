@@ -167,6 +167,18 @@ int control_monitor_pidfd(int box_fd, int *ret_pidfd)
         return 0;
 }
 
+int control_monitor_pid(int box_fd, pid_t *ret_pid)
+{
+        cleanup_fd int pidfd = -1;
+        cleanup_life_report struct life_report report;
+        uint64_t start;
+        int r = control_monitor_pidfd(box_fd, &pidfd);
+        if (r < 0)
+                return r;
+        life_read(box_fd, true, &report);
+        return read_monitor(report.state, ret_pid, &start);
+}
+
 int control_wait_gone(int box_fd, int64_t timeout_ms)
 {
         cleanup_fd int pidfd = -1;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Connects to box_fd/control.sock. -ECONNREFUSED or -ENOENT: no monitor is there. */
 int control_connect(int box_fd, int *ret_fd, struct error *err);
@@ -21,6 +22,9 @@ int control_ask(int box_fd, const json_t *request, int64_t timeout_ms, json_t **
  * -ESRCH when it is not there any more, -ENOENT when state.json names none.
  */
 int control_monitor_pidfd(int box_fd, int *ret_pidfd);
+
+/* The same as a number: it may be another process's a moment later. */
+int control_monitor_pid(int box_fd, pid_t *ret_pid);
 
 /* Waits until the monitor is gone, at most timeout_ms. 0, or -ETIMEDOUT. */
 int control_wait_gone(int box_fd, int64_t timeout_ms);

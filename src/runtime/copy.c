@@ -113,14 +113,8 @@ static int rename_entry(struct tar_entry *e, const char *top, char name[TAR_NAME
         return 0;
 }
 
-static int write_on(int fd, const struct buffer *b, struct error *err)
-{
-        int r = fd_write_full(fd, buffer_content(b), b->length);
-        return r < 0 ? error_errno(err, r, "write the tar") : 0;
-}
-
-static int write_entry(int fd, struct tar_reader *reader, const struct tar_entry *e, struct buffer *b,
-                       struct error *err)
+static int write_entry(const struct pack_sink *sink, struct tar_reader *reader, const struct tar_entry *e,
+                       struct buffer *b, struct error *err)
 {
         char bytes[32 << 10];
         static const char zeros[TAR_BLOCK];
@@ -128,18 +122,15 @@ static int write_entry(int fd, struct tar_reader *reader, const struct tar_entry
         size_t padding = tar_padding(e->size);
         buffer_clear(b);
         int r = tar_encode(e, b);
-        r = r < 0 ? error_errno(err, r, "write the tar") : write_on(fd, b, err);
-        while (r == 0 && (n = tar_reader_content(reader, bytes, sizeof(bytes), err)) != 0) {
-                r = n < 0 ? (int)n : fd_write_full(fd, bytes, (size_t)n);
-                if (n > 0 && r < 0)
-                        (void)error_errno(err, r, "write the tar");
-        }
-        if (r == 0 && (r = fd_write_full(fd, zeros, padding)) < 0)
-                (void)error_errno(err, r, "write the tar");
-        return r;
+        if (r < 0)
+                return error_errno(err, r, "write the tar");
+        r = sink->write(sink->data, buffer_content(b), b->length, err);
+        while (r == 0 && (n = tar_reader_content(reader, bytes, sizeof(bytes), err)) != 0)
+                r = n < 0 ? (int)n : sink->write(sink->data, bytes, (size_t)n, err);
+        return r < 0 ? r : sink->write(sink->data, zeros, padding, err);
 }
 
-int copy_tar_on(struct tar_reader *reader, const char *top, int fd, struct error *err)
+int copy_tar_on(struct tar_reader *reader, const char *top, const struct pack_sink *sink, struct error *err)
 {
         char name[TAR_NAME_MAX], link[TAR_NAME_MAX];
         cleanup_buffer struct buffer b = BUFFER_INIT(2 * (size_t)TAR_RECORDS_MAX);
@@ -148,7 +139,7 @@ int copy_tar_on(struct tar_reader *reader, const char *top, int fd, struct error
         while ((r = tar_reader_next(reader, &e, err)) > 0) {
                 r = rename_entry(&e, top, name, link, err);
                 if (r == 0 && strcmp(name, ".") != 0)
-                        r = write_entry(fd, reader, &e, &b, err);
+                        r = write_entry(sink, reader, &e, &b, err);
                 if (r < 0)
                         return r;
         }
@@ -156,7 +147,22 @@ int copy_tar_on(struct tar_reader *reader, const char *top, int fd, struct error
                 return r;
         buffer_clear(&b);
         r = tar_encode_end(&b);
-        return r < 0 ? error_errno(err, r, "write the tar") : write_on(fd, &b, err);
+        return r < 0 ? error_errno(err, r, "write the tar")
+                     : sink->write(sink->data, buffer_content(&b), b.length, err);
+}
+
+int copy_to_fd(void *data, const void *bytes, size_t size, struct error *err)
+{
+        const int *fd = data;
+        int r = fd_write_full(*fd, bytes, size);
+        return r < 0 ? error_errno(err, r, "write the tar") : 0;
+}
+
+static int write_tar(const struct copy *c, struct tar_reader *reader, const char *top, struct error *err)
+{
+        int fd = c->fd;
+        struct pack_sink sink = {copy_to_fd, &fd};
+        return copy_tar_on(reader, top, &sink, err);
 }
 
 static int copy_out(const struct copy *c, int box_fd, struct error *err)
@@ -185,7 +191,7 @@ static int copy_out(const struct copy *c, int box_fd, struct error *err)
         if (c->local != NULL)
                 r = unpack_here(c, reply, reader, err);
         else
-                r = copy_tar_on(reader, contents ? "" : name, c->fd, err);
+                r = write_tar(c, reader, contents ? "" : name, err);
         if (r < 0 && r != -EPERM)
                 return r;
         int finished = transfer_finish(t, r < 0 ? NULL : err);
@@ -267,6 +273,7 @@ static int copy(struct copy *c, const struct boxlet_copy_options *options, bool 
 {
         struct boxlet_copy_options defaults = BOXLET_COPY_OPTIONS_INIT;
         struct machine machine;
+        struct error later = ERROR_INIT; /* of the end, if the work failed before */
         c->options = defaults;
         int r = api_options(&c->options, sizeof(c->options), options, "struct boxlet_copy_options", err);
         if (r < 0)
@@ -278,7 +285,8 @@ static int copy(struct copy *c, const struct boxlet_copy_options *options, bool 
         r = machine_begin(c->box, &machine, err);
         if (r == 0) {
                 r = out ? copy_out(c, machine.box_fd, err) : copy_in(c, machine.box_fd, err);
-                machine_end(&machine);
+                int ended = machine_end(&machine, r < 0 ? &later : err);
+                r = r < 0 ? r : ended;
         }
         return r < 0 ? error_wrap(err, out ? "copy from box '%s'" : "copy to box '%s'", c->box->name) : 0;
 }

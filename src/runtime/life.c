@@ -105,13 +105,38 @@ bool life_is_up(enum life life)
         return life == LIFE_RUNNING || life == LIFE_PAUSED || life == LIFE_RESTARTING;
 }
 
-static json_t *read_state(int box_fd)
+/* A box that was never started has no state: then an empty object is kept. */
+int life_keep(int box_fd, struct error *err)
+{
+        struct stat st;
+        int r = 0;
+        if (fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0; /* whoever kept it was killed */
+        if (renameat(box_fd, STATE_NAME, box_fd, LIFE_KEPT_NAME) < 0)
+                r = errno == ENOENT ? path_write_atomic_at(box_fd, LIFE_KEPT_NAME, "{}", 2, 0600) : -errno;
+        return r < 0 ? error_errno(err, r, "keep the state of the box") : 0;
+}
+
+int life_restore(int box_fd, struct error *err)
+{
+        struct stat st;
+        if (fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        bool empty = st.st_size <= 2;
+        if (empty ? (unlinkat(box_fd, STATE_NAME, 0) < 0 && errno != ENOENT) ||
+                        unlinkat(box_fd, LIFE_KEPT_NAME, 0) < 0
+                  : renameat(box_fd, LIFE_KEPT_NAME, box_fd, STATE_NAME) < 0)
+                return error_errno(err, -errno, "restore the state of the box");
+        return 0;
+}
+
+static json_t *read_state(int box_fd, const char *name)
 {
         cleanup_free char *text = NULL;
         size_t size;
         json_t *json = NULL;
         struct error err = ERROR_INIT;
-        if (path_read_at(box_fd, STATE_NAME, STATE_SIZE_MAX, &text, &size) < 0 ||
+        if (path_read_at(box_fd, name, STATE_SIZE_MAX, &text, &size) < 0 ||
             json_parse(text, size, STATE_NAME, &json, &err) < 0)
                 return NULL;
         if (!json_is_object(json)) {
@@ -161,7 +186,13 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
         struct life_report report = {.exit_code = -1};
         /* the lock first: a state read after the lock was seen free is the last one */
         bool held = life_is_held(box_fd);
-        report.state = read_state(box_fd);
+        struct stat st;
+        bool kept = !held && fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        report.state = read_state(box_fd, kept ? LIFE_KEPT_NAME : STATE_NAME);
+        if (kept && report.state != NULL && json_object_size(report.state) == 0) {
+                json_decref(report.state); /* it was never started */
+                report.state = NULL;
+        }
         if (report.state != NULL && has_ended(report.state, &report.exit_code))
                 report.life = LIFE_EXITED; /* if the lock is held, the monitor is on its way out */
         else if (held)
@@ -183,7 +214,7 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
 
 int life_check_answers(int box_fd, struct error *err)
 {
-        cleanup_json json_t *state = read_state(box_fd);
+        cleanup_json json_t *state = read_state(box_fd, STATE_NAME);
         int code;
         switch (life_of_held(state, &code)) {
         case LIFE_PAUSED:

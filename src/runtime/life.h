@@ -23,6 +23,15 @@ int life_take(int box_fd, int *ret_lock_fd, struct error *err);
 /* Whether the lock is held. */
 bool life_is_held(int box_fd);
 
+/*
+ * Work on a stopped box's files runs its machine for a while, whose state.json is not the box's. Meanwhile
+ * the box's own lies beside it under this name, and counts whenever the lock is free. Both are called with
+ * the lock held.
+ */
+#define LIFE_KEPT_NAME "state.kept.json"
+int life_keep(int box_fd, struct error *err);
+int life_restore(int box_fd, struct error *err);
+
 enum life { LIFE_CREATED, LIFE_RUNNING, LIFE_PAUSED, LIFE_RESTARTING, LIFE_EXITED, LIFE_DEAD };
 const char *life_name(enum life life);
 /* Whether its monitor is at work: running, paused, or about to be restarted. */

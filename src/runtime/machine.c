@@ -1,12 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of a box are read and written by its own machine, so that has to run. */
+/*
+ * The files of a box are read and written by its own machine and agent: the host never mounts a guest's disk.
+ * So if the box does not run, its machine is started without its init (start_for_files()), asked until the
+ * agent has its root, and stopped afterwards. The box's own state is as it was before, also if this process
+ * is killed: the machine ends with the handle's connection (the monitor sees to that), and the state that was
+ * kept counts from then on (life.h).
+ */
 #include "runtime/machine.h"
 
+#include "runtime/control.h"
 #include "runtime/life.h"
+#include "runtime/start.h"
+#include "runtime/transfer.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
 
-int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err)
+#define BOOT_MS  120000
+#define AGAIN_MS 50 /* from one question whether it has booted to the next */
+#define STOP_MS  60000
+#define GONE_MS  5000
+
+struct ending {
+        bool ended;
+        struct boxlet_error error;
+};
+
+static void on_ended(struct boxlet_process *process, int exit_code, const struct boxlet_error *error,
+                     void *data)
+{
+        struct ending *ending = data;
+        (void)process;
+        (void)exit_code;
+        ending->ended = true;
+        if (error != NULL)
+                ending->error = *error;
+}
+
+static int64_t now_ms(void)
+{
+        struct timespec now;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whether the agent has the box's root by now. */
+static bool has_booted(int box_fd)
+{
+        cleanup_json json_t *request = json_pack("{s:s}", "op", "stats");
+        cleanup_transfer struct transfer *t = NULL;
+        struct error ignored = ERROR_INIT;
+        return transfer_open(box_fd, request, NULL, &t, NULL, &ignored) == 0;
+}
+
+static int await_boot(struct boxlet_box *box, const struct machine *machine, struct error *err)
+{
+        struct ending ending = {0};
+        struct boxlet_process_events events = {.size = sizeof(events), .ended = on_ended, .data = &ending};
+        struct boxlet_error error = {0};
+        int64_t deadline = now_ms() + BOOT_MS;
+        (void)boxlet_process_set_events(machine->process, &events); /* a size of ours is right */
+        while (!has_booted(machine->box_fd)) {
+                struct pollfd p = {.fd = boxlet_process_fd(machine->process), .events = POLLIN};
+                (void)poll(&p, 1, AGAIN_MS); /* the next question comes whatever it says */
+                int r = boxlet_process_dispatch(machine->process, &error);
+                if (r < 0)
+                        return error_set(err, r, "%s", error.text);
+                if (ending.ended)
+                        return error_set(err, ending.error.code < 0 ? ending.error.code : -EIO,
+                                         "start its machine: %s", ending.error.text);
+                if (now_ms() > deadline)
+                        return error_set(err, -ETIMEDOUT, "start the machine of box '%s': it does not answer",
+                                         box->name);
+        }
+        /* the events are gone with this function's frame */
+        events = (struct boxlet_process_events){.size = sizeof(events)};
+        (void)boxlet_process_set_events(machine->process, &events); /* as above */
+        return 0;
+}
+
+int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *err)
 {
         cleanup_fd int box_fd = -1;
         int r = box_open_folder(box->boxlet, box->id, &box_fd, err);
@@ -14,11 +89,53 @@ int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct er
                 return r;
         if (!life_is_held(box_fd))
                 return error_set(err, -ESRCH, "it is not running: start it first");
-        ret_machine->box_fd = take_fd(&box_fd);
+        r = life_check_answers(box_fd, err);
+        if (r < 0)
+                return r;
+        *ret_box_fd = take_fd(&box_fd);
         return 0;
 }
 
-void machine_end(struct machine *machine)
+int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err)
 {
+        struct machine machine = {.box_fd = -1};
+        struct error ignored = ERROR_INIT;
+        int r = box_open_folder(box->boxlet, box->id, &machine.box_fd, err);
+        if (r == 0)
+                r = life_is_held(machine.box_fd) ? life_check_answers(machine.box_fd, err)
+                                                 : start_for_files(box, &machine.process, err);
+        if (r == 0 && machine.process != NULL)
+                r = await_boot(box, &machine, err);
+        if (r < 0)
+                (void)machine_end(&machine, &ignored);
+        else
+                *ret_machine = machine;
+        return r;
+}
+
+static int stop(const struct machine *machine, struct error *err)
+{
+        cleanup_json json_t *request = json_pack("{s:s, s:i}", "op", "stop", "timeout_ms", 0);
+        cleanup_fd int lock_fd = -1;
+        if (request == NULL)
+                return error_set(err, -ENOMEM, "stop its machine: out of memory");
+        int r = life_is_held(machine->box_fd) ? control_ask(machine->box_fd, request, STOP_MS, NULL, err) : 0;
+        if (r == 0)
+                r = control_wait_gone(machine->box_fd, GONE_MS);
+        if (r == 0)
+                r = life_take(machine->box_fd, &lock_fd, err);
+        if (r == -EBUSY)
+                return 0; /* it was started right then, and has a state of its own */
+        return r < 0 ? r : life_restore(machine->box_fd, err);
+}
+
+int machine_end(struct machine *machine, struct error *err)
+{
+        int r = 0;
+        if (machine->process != NULL && (r = stop(machine, err)) < 0)
+                (void)error_wrap(err, "stop its machine");
+        boxlet_process_free(machine->process); /* which ends the machine if the stop did not */
+        machine->process = NULL;
         close_fd(&machine->box_fd);
+        return r;
 }

@@ -4,12 +4,18 @@
 
 #include "runtime/runtime.h"
 
-/* A box's machine for the time of one piece of work in its files. */
+/* A box's machine for the time of one piece of work in its files: the one that runs, or one for that only. */
 struct machine {
         int box_fd;
+        struct boxlet_process *process; /* of a machine of ours; NULL: it was running */
 };
 
 int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err);
-void machine_end(struct machine *machine);
+
+/* Ends a machine of ours. What was written into it is on its disk only if this succeeds. */
+int machine_end(struct machine *machine, struct error *err);
+
+/* The folder of a box that runs; -ESRCH of one that does not. */
+int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *err);
 
 #endif

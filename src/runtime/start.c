@@ -20,6 +20,7 @@
 #include "runtime/process.h"
 #include "runtime/profile.h"
 #include "runtime/publish.h"
+#include "runtime/start.h"
 #include "runtime/tell.h"
 #include "runtime/volume.h"
 
@@ -43,6 +44,7 @@ struct start {
         struct engine engine;
         int box_fd, lock_fd;
         bool handed_over; /* the monitor has all of it */
+        bool for_files;   /* the machine is to boot, and nothing is to run in it: start_for_files() */
         struct volume_set volumes;
         struct forward_set forwards;
 };
@@ -79,7 +81,7 @@ static int find_programs(struct boxlet *b, struct start *s, struct error *err)
                 r = places_find(&b->places, PLACE_AGENT, &s->agent, err);
         if (r == 0 && s->engine.needs_qemu)
                 r = places_find(&b->places, PLACE_QEMU, &s->qemu, err);
-        if (r == 0 && has_network(s->config))
+        if (r == 0 && has_network(s->config) && !s->for_files)
                 r = places_find(&b->places, PLACE_PASST, &s->passt, err);
         if (r == 0)
                 r = places_find_kernel(&b->places, kernel, profile->kernel_flavour, profile->kernel_remedy,
@@ -132,6 +134,14 @@ static json_t *box_json(const struct start *s)
             json_object_get(c, "auto_remove"), "shares", shares);
 }
 
+/* The machine is for the files only: nothing of the box's shows. */
+static int strip_for_files(json_t *json)
+{
+        int failed = json_object_set_new(json, "network", json_null());
+        failed |= json_object_set_new(json, "auto_remove", json_false());
+        return failed;
+}
+
 /* Written in place: nobody reads it but the monitor that is started after it, under the lock we hold. */
 static int write_box_json(const struct start *s, struct error *err)
 {
@@ -145,8 +155,9 @@ static int write_box_json(const struct start *s, struct error *err)
             json_object_set_new(json, "forwards",
                                 forward_box_json(&s->forwards, FIRST_VOLUME_FD + (int)s->volumes.count)) < 0)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
-        bool whole = json != NULL && extras_hand_on(s->config, json) == 0 &&
-                     json_object_set(json, "events", s->events) == 0;
+        bool whole = json != NULL && (s->for_files ? strip_for_files(json) == 0
+                                                   : extras_hand_on(s->config, json) == 0 &&
+                                                         json_object_set(json, "events", s->events) == 0);
         cleanup_free char *text = whole ? json_print(json, &size) : NULL;
         if (text == NULL)
                 return error_set(err, -ENOMEM, "start box '%s': out of memory", s->record.name);
@@ -159,8 +170,8 @@ static int write_box_json(const struct start *s, struct error *err)
 /* What the last run left: its state must not be taken for this one's. */
 static int clear_last_run(const struct start *s, struct error *err)
 {
-        static const char *const names[] = {"state.json", "control.sock", "vsock.sock"};
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        static const char *const names[] = {"state.json", "control.sock", "vsock.sock", LIFE_KEPT_NAME};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) - (s->for_files ? 1 : 0); i++) {
                 if (unlinkat(s->box_fd, names[i], 0) < 0 && errno != ENOENT)
                         return error_errno(err, -errno, "start box '%s': remove '%s'", s->record.name,
                                            names[i]);
@@ -216,7 +227,7 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
                                   &s->engine, err);
         if (r == 0)
                 r = find_programs(b, s, err);
-        if (r == 0)
+        if (r == 0 && !s->for_files)
                 r = check_ports(s, err);
         if (r == 0) {
                 r = volume_take_all(b, id, json_object_get(s->config, "disks"), &s->volumes, err);
@@ -226,14 +237,16 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         if (r == 0)
                 r = find_rootfs(b, s, err);
         forward_sweep(s->box_fd);
-        if (r == 0)
+        if (r == 0 && s->for_files)
+                r = life_keep(s->box_fd, err);
+        if (r == 0 && !s->for_files)
                 r = forward_listen(b, json_object_get(s->config, "forwards"), &s->forwards, err);
         if (r == 0)
                 r = clear_last_run(s, err);
         s->events = tell_box_json(b, &s->record);
         if (r == 0)
                 r = write_box_json(s, err);
-        if (r == 0)
+        if (r == 0 && !s->for_files)
                 r = state_set_started(b->state, id, wall_clock_ns(), err);
         return r;
 }
@@ -329,6 +342,28 @@ static int start(struct boxlet_box *box, unsigned flags, struct boxlet_process *
         (void)pthread_mutex_unlock(&b->lock);
         if (r == 0)
                 r = launch(box, &s, flags, ret_process, err);
+        start_done(&s);
+        return r;
+}
+
+int start_for_files(struct boxlet_box *box, struct boxlet_process **ret_process, struct error *err)
+{
+        struct boxlet *b = box->boxlet;
+        struct start s = {.box_fd = -1, .lock_fd = -1, .for_files = true};
+        int pair[2];
+        (void)pthread_mutex_lock(&b->lock); /* as above */
+        int r = prepare(b, box->id, &s, err);
+        (void)pthread_mutex_unlock(&b->lock);
+        if (r == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                r = error_errno(err, -errno, "start box '%s'", box->name);
+        if (r == 0) {
+                cleanup_fd int ours = pair[0];
+                cleanup_fd int theirs = pair[1];
+                r = spawn_monitor(&s, theirs, true, err);
+                close_fd(&theirs);
+                if (r == 0)
+                        r = make_handle(box, 0, false, take_fd(&ours), ret_process, err);
+        }
         start_done(&s);
         return r;
 }

@@ -136,3 +136,87 @@ make_tree() {
         run -1 boxlet cp no-box:/a .
         [[ "$output" == *"no-box"* ]]
 }
+
+# ---- the whole box ----
+
+@test "diff, export and commit see what the box changed, and no more" {
+        cd "$BATS_TEST_TMPDIR"
+        boxlet run -d --name c --network none -v "$BOXLET_TMP/shared:/shared" busybox sh -c '
+                echo hi >/root/new; chown 1000:50 /root/new; rm /etc/group; mkdir /added; echo x >/added/f; ln /added/f /added/g
+                mv /home /moved; chmod 700 /var; echo >/tmp/done; exec sleep 100000' >/dev/null
+        eventually 20 boxlet exec c test -e /tmp/done
+        run boxlet diff c
+        [ "$output" = "$(printf '%s\n' 'A /added' 'A /added/f' 'A /added/g' 'C /etc' 'D /etc/group' 'D /home' 'A /moved' 'A /moved/user' \
+                'C /root' 'A /root/new' 'C /tmp' 'A /tmp/done' 'C /var')" ]
+        boxlet export -q -o e.tar c
+        tar tvf e.tar >list
+        grep -q ' root/new$' list
+        grep -q '1000/50 .* root/new$' list
+        grep -q 'link to added/' list
+        ! grep -qE ' (etc/group|home/|proc/.)' list
+        run -0 boxlet commit -q -m why -a who -c 'CMD ["cat", "/root/new"]' c committed:1
+        [[ "$output" == sha256:* ]]
+        [ "$(boxlet run --rm --network none committed:1)" = hi ]
+        [ "$(boxlet run --rm --network none committed:1 sh -c 'stat -c %u:%g /root/new; stat -c %h /added/g; stat -c %a /var; ls -d /etc/group /home /moved 2>/dev/null')" = \
+                "$(printf '1000:50\n2\n700\n/moved')" ]
+        [ "$(boxlet image inspect -f '{{.Author}}' committed:1)" = who ]
+        boxlet diff c | grep -c . | grep -x 13 # a commit changes nothing in the box
+}
+
+@test "another program reads a committed image" {
+        need skopeo
+        cd "$BATS_TEST_TMPDIR"
+        boxlet save --format oci-archive -o s.tar committed:1
+        skopeo inspect oci-archive:s.tar | jq -e '.Layers | length == 2'
+        boxlet save --format docker-archive -o o.tar committed:1
+        skopeo inspect docker-archive:o.tar | jq -e '.Layers | length == 2'
+}
+
+@test "a box that does not run: cp, diff and commit start its machine only, and leave no trace" {
+        cd "$BATS_TEST_TMPDIR"
+        boxlet stop -t 0 c >/dev/null
+        before=$(boxlet inspect c)
+        echo later >f
+        boxlet cp -q f c:/root/later
+        boxlet cp -q c:/root/later back
+        [ "$(cat back)" = later ]
+        boxlet diff c | grep -qx 'A /root/later'
+        [ "$(boxlet inspect c)" = "$before" ]
+        boxlet create --name fresh --network none busybox cat /root/given >/dev/null
+        boxlet cp -q f fresh:/root/given
+        [ "$(boxlet ls -a --format json | jq -r '.[] | select(.Names == ["/fresh"] or .Names == "fresh" or .Names == ["fresh"]) | .State')" = created ]
+        [ "$(boxlet start -a fresh)" = later ]
+        run -1 boxlet cp f c:/no/such/folder/
+        no_leftover() { [ "$(box_processes | grep -c '[b]oxlet-monitor')" -eq 1 ]; }
+        eventually 10 no_leftover
+        # a cp that is killed ends the machine, and the box is as it was
+        timeout -s KILL 0.6 "$BOXLET" cp -q f c:/root/killed || true
+        eventually 20 no_leftover
+        [ "$(boxlet inspect -f '{{.State.Status}}' c)" = exited ]
+        boxlet rm c fresh
+}
+
+# ---- what runs in it, and what it uses ----
+
+@test "top shows the box's processes with the box's ids" {
+        boxlet exec -d -u user b sleep 4321
+        eventually 10 sh -c '"$0" top b | grep -q "sleep 4321"' "$BOXLET"
+        run boxlet top b
+        [[ "${lines[0]}" == "UID "*"PID "*"PPID "*"CMD" ]]
+        [[ "${lines[1]}" =~ ^0\ +1\ +0\ .*sleep\ 100000$ ]]
+        boxlet top b | grep -qE '^1000 .* sleep 4321$'
+        run -2 boxlet top b -ef
+        boxlet stop -t 0 nothing 2>/dev/null || true
+        run -1 boxlet top no-box
+}
+
+@test "stats shows use of the box and of the host" {
+        run boxlet stats --no-stream
+        [[ "${lines[0]}" == "BOX ID "*"HOST MEM" ]]
+        [[ "${lines[1]}" == *" b "*"iB / "*MiB* ]]
+        boxlet exec -d b sh -c 'while :; do :; done'
+        boxlet stats --no-stream --format json b >"$BATS_TEST_TMPDIR/json"
+        jq -e '.Name == "b" and (.PIDs | tonumber) >= 2 and (.CPUPerc | rtrimstr("%") | tonumber) > 5 and
+                (.HostCPUPerc | rtrimstr("%") | tonumber) > 5 and (.HostMemUsage | test("MiB"))' "$BATS_TEST_TMPDIR/json"
+        run -2 boxlet stats --format nonsense b
+}

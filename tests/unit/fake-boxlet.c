@@ -635,6 +635,54 @@ int boxlet_box_copy_in(struct boxlet_box *box, const char *local, int fd, const 
         return note_copy(options, error);
 }
 
+int boxlet_box_export(struct boxlet_box *box, int fd, const struct boxlet_copy_options *options,
+                      struct boxlet_error *error)
+{
+        note("export %s", box->name);
+        assert_int_equal(write(fd, "root", 4), 4);
+        return note_copy(options, error);
+}
+
+/* What fake.inspect says, unless it is to fail. */
+static int say(const char *what, struct boxlet_box *box, char **ret_json, struct boxlet_error *error)
+{
+        note("%s %s", what, box->name);
+        if (fake.failure == NULL) {
+                *ret_json = strdup(fake.inspect);
+                return 0;
+        }
+        (void)snprintf(error->text, sizeof(error->text), "%s", fake.failure);
+        return error->code = -ESRCH;
+}
+
+int boxlet_box_diff(struct boxlet_box *box, char **ret_json, struct boxlet_error *error)
+{
+        return say("diff", box, ret_json, error);
+}
+
+int boxlet_box_top(struct boxlet_box *box, char **ret_json, struct boxlet_error *error)
+{
+        return say("top", box, ret_json, error);
+}
+
+int boxlet_box_stats(struct boxlet_box *box, char **ret_json, struct boxlet_error *error)
+{
+        return say("stats", box, ret_json, error);
+}
+
+int boxlet_box_commit(struct boxlet_box *box, const char *reference, const struct boxlet_commit_options *o,
+                      char **ret_id, struct boxlet_error *error)
+{
+        note("commit %s", box->name);
+        note_text("reference", reference);
+        note_list("change", o->changes);
+        note_text("message", o->message);
+        note_text("author", o->author);
+        note_number("pause", o->pause, 1);
+        *ret_id = strdup("sha256:0123");
+        return 0;
+}
+
 int boxlet_box_exec(struct boxlet_box *box, const struct boxlet_exec_options *o,
                     struct boxlet_process **ret_process, struct boxlet_error *error)
 {

@@ -435,6 +435,94 @@ static void cp_tells_the_box_from_the_host(void **state)
         assert_string_equal(fake_stderr, "boxlet: cp: copy to box 'web': make 'x': Read-only file system\n");
 }
 
+static void export_leaves_no_half_file(void **state)
+{
+        char path[512], words[600];
+        const char *folder = unit_folder(NULL);
+        (void)state;
+        (void)snprintf(path, sizeof(path), "%s/a.tar", folder);
+        (void)snprintf(words, sizeof(words), "export -o %s web", path);
+        fake_reset();
+        fake.failure = "export box 'web': no space left on device";
+        assert_int_equal(fake_run(words), 1);
+        assert_string_equal(fake_stderr, "boxlet: export: export box 'web': no space left on device\n");
+        assert_int_equal(access(path, F_OK), -1);
+        fake_reset();
+        assert_int_equal(fake_run(words), 0);
+        expect_calls("export web\n");
+        assert_int_equal(access(path, F_OK), 0);
+        (void)unlink(path);
+        fake_reset();
+        assert_int_equal(fake_run("export web"), 0);
+        assert_string_equal(fake_stdout, "root");
+}
+
+static void diff_prints_a_letter_and_a_path(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.inspect = "[{\"Path\": \"/a\", \"Kind\": 1}, {\"Path\": \"/b\\u001b[0m\", \"Kind\": 0}, "
+                       "{\"Path\": \"/c\", \"Kind\": 2}]";
+        assert_int_equal(fake_run("diff web"), 0);
+        assert_string_equal(fake_stdout, "A /a\nC /b?[0m\nD /c\n");
+        fake.inspect = "[{\"Path\": \"/a\", \"Kind\": 3}]";
+        assert_int_equal(fake_run("diff web"), 1);
+        fake.failure = "compare box 'web' with its image: gone";
+        assert_int_equal(fake_run("diff web"), 1);
+}
+
+static void commit_passes_on_what_it_is_given(void **state)
+{
+        (void)state;
+        fake_reset();
+        assert_int_equal(fake_run("commit web"), 0);
+        assert_string_equal(fake_stdout, "sha256:0123\n");
+        expect_calls("commit web\n");
+        fake_reset();
+        assert_int_equal(fake_run("commit -a me -m why -c USER=x --pause=false web mine:1"), 0);
+        expect_calls(
+            "commit web\n reference=mine:1\n change[0]=USER=x\n message=why\n author=me\n pause=0\n");
+}
+
+static void top_prints_a_table(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.inspect = "{\"Titles\": [\"PID\", \"CMD\"], \"Processes\": [[\"1\", \"sleep 1\"]]}";
+        assert_int_equal(fake_run("top web"), 0);
+        assert_string_equal(fake_stdout, "PID   CMD\n1     sleep 1\n");
+        assert_int_equal(fake_run("top web -ef"), 2);
+        assert_non_null(strstr(fake_stderr, "exec BOX ps"));
+        fake.inspect = "{}";
+        assert_int_equal(fake_run("top web"), 1);
+}
+
+static void stats_prints_shares_and_sizes(void **state)
+{
+        (void)state;
+        fake_reset();
+        fake.inspect = "{\"Id\": \"0123456789abcdef\", \"Name\": \"web\", \"Time\": 5, \"CPUTime\": 1, "
+                       "\"MemoryUsage\": 1048576, \"MemoryLimit\": 4194304, \"PIDs\": 3, \"DiskRead\": 1500, "
+                       "\"DiskWritten\": 0, \"NetworkReceived\": null, \"NetworkSent\": null, "
+                       "\"HostMemory\": 2048, \"HostCPUTime\": null}";
+        assert_int_equal(fake_run("stats --no-stream web"), 0);
+        assert_non_null(strstr(fake_stdout, "0123456789ab   web "));
+        assert_non_null(strstr(fake_stdout, "1MiB / 4MiB"));
+        assert_non_null(strstr(fake_stdout, "25.00%"));
+        assert_non_null(strstr(fake_stdout, "1.5kB / 0B"));
+        assert_non_null(strstr(fake_stdout, "-- / --"));
+        assert_non_null(strstr(fake_stdout, "2KiB"));
+        expect_calls("stats web\nstats web\n"); /* a share of time needs two looks */
+        assert_int_equal(fake_run("stats --no-stream --format {{.Name}}={{.PIDs}} web"), 0);
+        assert_string_equal(fake_stdout, "web=3\n");
+        assert_int_equal(fake_run("stats --no-stream --format json web"), 0);
+        assert_non_null(strstr(fake_stdout, "\"MemPerc\":\"25.00%\""));
+        assert_int_equal(fake_run("stats --no-stream --format nonsense web"), 2);
+        fake.failure = "measure box 'web': it is not running";
+        assert_int_equal(fake_run("stats --no-stream web"), 1);
+        assert_string_equal(fake_stderr, "boxlet: stats: measure box 'web': it is not running\n");
+}
+
 static void inspect_prints_one_array_or_a_format(void **state)
 {
         (void)state;
@@ -559,6 +647,11 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(boxes_as_files),
     cmocka_unit_test(save_leaves_no_half_file),
     cmocka_unit_test(cp_tells_the_box_from_the_host),
+    cmocka_unit_test(export_leaves_no_half_file),
+    cmocka_unit_test(diff_prints_a_letter_and_a_path),
+    cmocka_unit_test(commit_passes_on_what_it_is_given),
+    cmocka_unit_test(top_prints_a_table),
+    cmocka_unit_test(stats_prints_shares_and_sizes),
     cmocka_unit_test(inspect_prints_one_array_or_a_format),
     cmocka_unit_test(info_version_and_help),
 };

@@ -118,6 +118,38 @@ static void a_reboot_of_the_host_is_told_as_such(void **state)
         }
 }
 
+static void work_on_files_does_not_show(void **state)
+{
+        static const char *const states[] = {NULL, "{\"state\": \"exited\", \"exit_code\": 7}"};
+        (void)state;
+        int box_fd, code;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        for (size_t i = 0; i < 2; i++) {
+                enum life before = i == 0 ? LIFE_CREATED : LIFE_EXITED;
+                if (states[i] != NULL)
+                        write_state(box_fd, states[i]);
+                assert_int_equal(life_of(box_fd, i > 0, &code), before);
+                int lock = -1;
+                assert_int_equal(life_take(box_fd, &lock, &err), 0);
+                assert_int_equal(life_keep(box_fd, &err), 0);
+                write_state(box_fd, "{\"state\": \"starting\"}");
+                assert_int_equal(life_of(box_fd, i > 0, &code), LIFE_RUNNING);
+                write_state(box_fd, "{\"state\": \"exited\", \"exit_code\": 137}");
+                (void)close(lock); /* whoever worked was killed */
+                assert_int_equal(life_of(box_fd, i > 0, &code), before);
+                assert_int_equal(code, i == 0 ? -1 : 7);
+                assert_int_equal(life_take(box_fd, &lock, &err), 0); /* and somebody else works */
+                assert_int_equal(life_keep(box_fd, &err), 0);
+                assert_int_equal(life_restore(box_fd, &err), 0);
+                assert_int_equal(life_restore(box_fd, &err), 0);
+                (void)close(lock);
+                assert_int_equal(life_of(box_fd, i > 0, &code), before);
+                assert_int_equal(faccessat(box_fd, LIFE_KEPT_NAME, F_OK, 0), -1);
+        }
+}
+
 static void one_of_two_starters_wins(void **state)
 {
         (void)state;
@@ -172,6 +204,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_lock_is_the_truth),
     cmocka_unit_test(a_held_box_says_what_it_does),
     cmocka_unit_test(a_reboot_of_the_host_is_told_as_such),
+    cmocka_unit_test(work_on_files_does_not_show),
     cmocka_unit_test(one_of_two_starters_wins),
     cmocka_unit_test(who_looks_does_not_stop_a_starter),
     cmocka_unit_test(a_lock_without_a_name_is_a_removed_box),
