@@ -58,6 +58,8 @@ int boxlet_box_export(struct boxlet_box *box, int fd, const struct boxlet_copy_o
         }
         if (r < 0)
                 (void)error_wrap(&err, "export box '%s'", box->name);
+        else
+                machine_tell(box, "export", NULL, NULL);
         return api_result(error, &err, r);
 }
 
@@ -275,6 +277,8 @@ int boxlet_box_commit(struct boxlet_box *box, const char *reference,
         }
         if (r < 0)
                 (void)error_wrap(&err, "commit box '%s'", box->name);
+        else
+                machine_tell(box, "commit", "imageID", id);
         if (r == 0 && ret_id != NULL)
                 *ret_id = id;
         else

@@ -288,6 +288,8 @@ static int copy(struct copy *c, const struct boxlet_copy_options *options, bool 
                 int ended = machine_end(&machine, r < 0 ? &later : err);
                 r = r < 0 ? r : ended;
         }
+        if (r == 0)
+                machine_tell(c->box, "copy", "path", c->path);
         return r < 0 ? error_wrap(err, out ? "copy from box '%s'" : "copy to box '%s'", c->box->name) : 0;
 }
 

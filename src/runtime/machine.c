@@ -11,6 +11,7 @@
 #include "runtime/control.h"
 #include "runtime/life.h"
 #include "runtime/start.h"
+#include "runtime/tell.h"
 #include "runtime/transfer.h"
 
 #include <errno.h>
@@ -138,4 +139,15 @@ int machine_end(struct machine *machine, struct error *err)
         machine->process = NULL;
         close_fd(&machine->box_fd);
         return r;
+}
+
+void machine_tell(struct boxlet_box *box, const char *action, const char *key, const char *value)
+{
+        cleanup_state_box struct state_box record = {0};
+        struct error ignored = ERROR_INIT;
+        (void)pthread_mutex_lock(&box->boxlet->lock); /* a plain mutex, taken once: cannot fail */
+        int r = state_find(box->boxlet->state, box->id, &record, &ignored);
+        (void)pthread_mutex_unlock(&box->boxlet->lock);
+        if (r == 0)
+                tell_box(box->boxlet, &record, action, key, value);
 }

@@ -15,6 +15,9 @@ int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct er
 /* Ends a machine of ours. What was written into it is on its disk only if this succeeds. */
 int machine_end(struct machine *machine, struct error *err);
 
+/* For the journal of events; key NULL: nothing more than which box. */
+void machine_tell(struct boxlet_box *box, const char *action, const char *key, const char *value);
+
 /* The folder of a box that runs; -ESRCH of one that does not. */
 int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *err);
 
