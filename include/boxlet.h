@@ -74,6 +74,27 @@ BOXLET_API void boxlet_close(struct boxlet *boxlet);
  * kernels, programs found. */
 BOXLET_API int boxlet_info(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
 
+/* What takes how much on the disk: a JSON array of {"Type": "Images", "Boxes", "Snapshots", "Volumes" or
+ * "Disk templates", "Total", "Active" (in use), "Size", "Reclaimable" (what a prune of all would free)}, in
+ * bytes. */
+BOXLET_API int boxlet_system_usage(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
+
+/*
+ * Looks whether everything in the home fits together: digests of the image store, root file systems, records
+ * and folders of boxes, snapshots, volumes, leftovers of killed processes. *ret_json: an array of {"Kind",
+ * "Item", "Problem", "Repaired"}, empty when all is well. repair: what can be put right without losing
+ * anything is. Reads the whole store: it takes its time.
+ */
+BOXLET_API int boxlet_system_check(struct boxlet *boxlet, int repair, char **ret_json,
+                                   struct boxlet_error *error);
+
+/*
+ * Whether this machine can run boxes: a JSON array of {"Check", "Status": "ok", "note" or "missing", "Text",
+ * "Remedy" (what to do, or null)}. Needs no home that can be opened: options as for boxlet_open().
+ */
+BOXLET_API int boxlet_doctor(const struct boxlet_options *options, char **ret_json,
+                             struct boxlet_error *error);
+
 /* ---- Images ---- */
 
 enum boxlet_progress_kind {
@@ -533,8 +554,8 @@ BOXLET_API int boxlet_box_save(struct boxlet_box *box, int fd, const struct boxl
 struct boxlet_box_load_options {
         size_t size;
         const char *name; /* NULL: the one in the file */
-        int trusted; /* 1: the box may refer to folders, volumes, sockets and a kernel of this host, as the
-                        file says; else such a file is refused with -EPERM */
+        int trusted; /* 1: the box may refer to folders, volumes, sockets, a pid file and a kernel of this
+                        host, as the file says; else such a file is refused with -EPERM */
         boxlet_progress_fn progress;
         void *progress_data;
 };

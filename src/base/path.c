@@ -74,6 +74,14 @@ static int temporary_name(const char *name, char *ret, size_t size)
         return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+bool path_is_draft(const char *name)
+{
+        static const char tail[] = ".0123456789abcdef.tmp";
+        size_t size = strlen(name), tail_size = strlen(tail);
+        return size > tail_size && name[size - tail_size] == '.' && strcmp(name + size - 4, ".tmp") == 0 &&
+               strspn(name + size - tail_size + 1, "0123456789abcdef") == 16;
+}
+
 int path_write_atomic_at(int dir_fd, const char *name, const void *bytes, size_t size, mode_t mode)
 {
         char temporary[NAME_MAX + 1];

@@ -26,6 +26,9 @@ int path_open_dir_at(int dir_fd, const char *name, mode_t mode);
  */
 int path_write_atomic_at(int dir_fd, const char *name, const void *bytes, size_t size, mode_t mode);
 
+/* Whether a name is of such a "name.XXXXXX.tmp". */
+bool path_is_draft(const char *name);
+
 /* Reads dir_fd/name, a regular file of at most maximum bytes; NUL-terminated; free() it. */
 int path_read_at(int dir_fd, const char *name, size_t maximum, char **ret_bytes, size_t *ret_size);
 

@@ -72,12 +72,12 @@ const char *help_option_forms(const struct command *command, const struct cli_op
                               char place[HELP_FORMS_MAX]);
 
 /* Every subcommand is a constant in the file of its name. */
-extern const struct command command_attach, command_completion, command_create, command_exec, command_help,
-    command_image, command_image_inspect, command_image_ls, command_image_rm, command_images, command_import,
-    command_info, command_inspect, command_kill, command_load, command_logs, command_ls, command_port,
-    command_pull, command_rm, command_rmi, command_run, command_save, command_start, command_stop,
-    command_tag, command_version, command_volume, command_clone, command_snapshot, command_events,
-    command_pause, command_rename, command_restart, command_system, command_system_start_all,
+extern const struct command command_attach, command_completion, command_create, command_doctor, command_exec,
+    command_help, command_image, command_image_inspect, command_image_ls, command_image_rm, command_images,
+    command_import, command_info, command_inspect, command_kill, command_load, command_logs, command_ls,
+    command_port, command_pull, command_rm, command_rmi, command_run, command_save, command_start,
+    command_stop, command_tag, command_version, command_volume, command_clone, command_snapshot,
+    command_events, command_pause, command_rename, command_restart, command_system, command_system_start_all,
     command_system_stop_all, command_unpause, command_update, command_cp, command_export_box,
     command_import_box, command_commit, command_diff, command_export, command_stats, command_top,
     command_wait;

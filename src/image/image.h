@@ -100,6 +100,27 @@ int image_remove(struct image_store *store, const char *name, bool force, image_
 int image_prune(struct image_store *store, bool all, image_in_use_fn in_use, void *data, uint64_t *ret_freed,
                 char **ret_report, struct error *err);
 
+/* What the store takes on the disk, and what of it images need that in_use() keeps. */
+struct image_usage {
+        uint64_t total_bytes, used_bytes;
+        size_t images, used_images; /* ids */
+};
+int image_usage(struct image_store *store, image_in_use_fn in_use, void *data, struct image_usage *ret_usage,
+                struct error *err);
+
+/*
+ * Looks at everything in the store: fn is told what is wrong. repair: what can be put right without losing
+ * anything is (damaged blobs and root file systems, of which nothing can be made, and files nobody refers to
+ * are deleted), unless somebody pulls or loads.
+ */
+struct image_problem {
+        const char *kind; /* "blob", "rootfs", "image", "leftover" */
+        const char *item, *text;
+        bool repaired;
+};
+typedef void (*image_problem_fn)(const struct image_problem *problem, void *data);
+int image_verify(struct image_store *store, bool repair, image_problem_fn fn, void *data, struct error *err);
+
 /* Checks the form only: canonicalizes "alpine" to "docker.io/library/alpine:latest"; free() the result. */
 int image_reference_normalize(const char *reference, char **ret_canonical, struct error *err);
 

@@ -67,7 +67,7 @@ static int mark_rootfs(struct image_store *store, json_t *keep, const char *dige
         return mark(keep, name);
 }
 
-static int mark_all(struct image_store *store, const json_t *index, json_t *keep)
+int store_mark(struct image_store *store, const json_t *index, json_t *keep)
 {
         cleanup_json json_t *todo = json_array();
         int r = todo == NULL ? -ENOMEM : mark_document(keep, todo, index);
@@ -94,7 +94,7 @@ static bool is_ours(const char *name, const char *suffix)
                strcmp(name + DIGEST_HEX_SIZE, suffix) == 0;
 }
 
-static int sweep_folder(int dir_fd, const char *suffix, const json_t *keep, uint64_t *freed)
+static int visit(int dir_fd, const char *suffix, store_visit_fn fn, void *data)
 {
         int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         cleanup_dir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -107,13 +107,34 @@ static int sweep_folder(int dir_fd, const char *suffix, const json_t *keep, uint
         }
         while ((entry = readdir(dir)) != NULL) {
                 const char *name = entry->d_name;
-                if (!is_ours(name, suffix) || json_object_get(keep, name) != NULL ||
-                    fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (!is_ours(name, suffix) || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
-                if (unlinkat(dir_fd, name, 0) < 0)
-                        return -errno;
-                *freed += (uint64_t)st.st_blocks * 512;
+                int r = fn(dir_fd, name, (uint64_t)st.st_blocks * 512, data);
+                if (r < 0)
+                        return r;
         }
+        return 0;
+}
+
+int store_visit(struct image_store *store, store_visit_fn fn, void *data)
+{
+        int r = visit(store->blobs_fd, "", fn, data);
+        return r < 0 ? r : visit(store->rootfs_fd, ".erofs", fn, data);
+}
+
+struct sweeping {
+        const json_t *keep;
+        uint64_t freed;
+};
+
+static int sweep_one(int dir_fd, const char *name, uint64_t size_bytes, void *data)
+{
+        struct sweeping *s = data;
+        if (json_object_get(s->keep, name) != NULL)
+                return 0;
+        if (unlinkat(dir_fd, name, 0) < 0)
+                return -errno;
+        s->freed += size_bytes;
         return 0;
 }
 
@@ -121,7 +142,7 @@ int store_sweep(struct image_store *store, uint64_t *ret_freed, struct error *er
 {
         cleanup_fd int sweeping = -1, index_lock = -1;
         cleanup_json json_t *index = NULL, *keep = json_object();
-        uint64_t freed = 0;
+        struct sweeping sweep = {.keep = keep};
         int r = store_lock_sweeping(store, &sweeping, err);
         if (r == 0)
                 r = store_lock_index(store, &index_lock, err);
@@ -130,14 +151,12 @@ int store_sweep(struct image_store *store, uint64_t *ret_freed, struct error *er
         if (r < 0)
                 return r;
         store_clean_leftovers(store);
-        r = keep == NULL ? -ENOMEM : mark_all(store, index, keep);
+        r = keep == NULL ? -ENOMEM : store_mark(store, index, keep);
         if (r == 0)
-                r = sweep_folder(store->blobs_fd, "", keep, &freed);
-        if (r == 0)
-                r = sweep_folder(store->rootfs_fd, ".erofs", keep, &freed);
+                r = store_visit(store, sweep_one, &sweep);
         if (r < 0)
                 return error_errno(err, r, "delete what no image needs");
         if (ret_freed != NULL)
-                *ret_freed = freed;
+                *ret_freed = sweep.freed;
         return 0;
 }

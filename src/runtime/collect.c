@@ -94,7 +94,7 @@ static void look_at_record(struct boxlet *b, const struct state_box *record)
         else if (record->auto_remove && record->started_ns != 0)
                 remove_if_free(b, record->id, is_to_go);
         else
-                snapshot_collect(b, record->id);
+                (void)snapshot_collect(b, record->id, true); /* the next call tries again */
 }
 
 static void look_at_folder(struct boxlet *b, const char *name)

@@ -52,7 +52,7 @@ static bool has_record(struct boxlet *b, const char *id, const char *file)
         return state_snapshot_find(b->state, id, name, &record, &ignored) != -ENOENT;
 }
 
-static unsigned sweep_files(struct boxlet *b, const char *id, int folder_fd)
+static unsigned sweep_files(struct boxlet *b, const char *id, int folder_fd, bool remove)
 {
         unsigned count = 0;
         int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -65,13 +65,13 @@ static unsigned sweep_files(struct boxlet *b, const char *id, int folder_fd)
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
                     has_record(b, id, entry->d_name))
                         continue;
-                count +=
-                    path_remove_all_at(folder_fd, entry->d_name) == 0; /* else the next call tries again */
+                if (!remove || path_remove_all_at(folder_fd, entry->d_name) == 0)
+                        count++; /* else the next call tries again */
         }
         return count;
 }
 
-static unsigned sweep_records(struct boxlet *b, const char *id, int folder_fd)
+static unsigned sweep_records(struct boxlet *b, const char *id, int folder_fd, bool remove)
 {
         struct state_snapshot *records;
         struct error ignored = ERROR_INIT;
@@ -83,21 +83,25 @@ static unsigned sweep_records(struct boxlet *b, const char *id, int folder_fd)
                 char file[FILE_MAX];
                 struct stat st;
                 file_name(records[i].name, file);
-                if (fstatat(folder_fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-                        removed += state_snapshot_delete(b->state, id, records[i].name, &ignored) == 0;
+                if (fstatat(folder_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+                        continue;
+                if (!remove || state_snapshot_delete(b->state, id, records[i].name, &ignored) == 0)
+                        removed++;
         }
         state_snapshot_list_free(records, count);
         return removed;
 }
 
 /* With the folder's lock held. */
-static unsigned sweep(struct boxlet *b, const char *id, int box_fd, int folder_fd)
+static unsigned sweep(struct boxlet *b, const char *id, int box_fd, int folder_fd, bool remove)
 {
-        unsigned count = unlinkat(box_fd, RESTORE_DRAFT, 0) == 0;
-        return count + sweep_files(b, id, folder_fd) + sweep_records(b, id, folder_fd);
+        struct stat st;
+        unsigned count = remove ? unlinkat(box_fd, RESTORE_DRAFT, 0) == 0
+                                : fstatat(box_fd, RESTORE_DRAFT, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        return count + sweep_files(b, id, folder_fd, remove) + sweep_records(b, id, folder_fd, remove);
 }
 
-unsigned snapshot_collect(struct boxlet *b, const char *id)
+unsigned snapshot_collect(struct boxlet *b, const char *id, bool remove)
 {
         char path[STATE_ID_LENGTH + sizeof("/" SNAPSHOT_FOLDER)];
         struct error ignored = ERROR_INIT;
@@ -107,7 +111,7 @@ unsigned snapshot_collect(struct boxlet *b, const char *id)
         if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) < 0 ||
             box_open_folder(b, id, &box_fd, &ignored) < 0)
                 return 0; /* there never was a snapshot, or somebody is at work on one */
-        return sweep(b, id, box_fd, folder);
+        return sweep(b, id, box_fd, folder, remove);
 }
 
 /* ---- at work ---- */
@@ -139,7 +143,7 @@ static int place_open(struct boxlet_box *box, struct workplace *ret_place, struc
                 return error_errno(err, r, "open its folder of snapshots");
         }
         (void)pthread_mutex_lock(&b->lock); /* a plain mutex, taken once: cannot fail */
-        (void)sweep(b, box->id, place.box_fd, place.folder_fd);
+        (void)sweep(b, box->id, place.box_fd, place.folder_fd, true);
         (void)pthread_mutex_unlock(&b->lock);
         *ret_place = place;
         return 0;

@@ -26,8 +26,8 @@ int snapshot_remove(struct boxlet_box *box, const char *name, struct error *err)
 /* What the snapshot takes on the host. */
 uint64_t snapshot_allocated(struct boxlet *b, const struct state_snapshot *snapshot);
 
-/* Removes what a killed process left: files without a record, records without a file, drafts. With b->lock
- * held. Returns how many. */
-unsigned snapshot_collect(struct boxlet *b, const char *box_id);
+/* What a killed process left: files without a record, records without a file, drafts. Removes it, or only
+ * counts. With b->lock held. Returns how many. */
+unsigned snapshot_collect(struct boxlet *b, const char *box_id, bool remove);
 
 #endif

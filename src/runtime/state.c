@@ -488,3 +488,18 @@ int state_delete(struct state *s, const char *id, struct error *err)
                 r = state_db_bind(s, statement, 1, id, err);
         return r < 0 ? r : run(s, statement, "remove the record", err);
 }
+
+int state_check(struct state *s, struct error *err)
+{
+        cleanup_statement sqlite3_stmt *statement = NULL;
+        int r = state_db_prepare(s, "PRAGMA quick_check(1)", &statement, err);
+        if (r < 0)
+                return r;
+        if (sqlite3_step(statement) != SQLITE_ROW)
+                return state_db_fail(s, err, "check tables");
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        return text != NULL && strcmp(text, "ok") == 0
+                   ? 0
+                   : error_set(err, -EBADMSG, "the database is damaged: %.300s",
+                               text != NULL ? text : "unknown");
+}

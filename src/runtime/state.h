@@ -60,6 +60,9 @@ int state_patch_config(struct state *s, const char *id, const char *patch, struc
 /* A record that is not there is fine. */
 int state_delete(struct state *s, const char *id, struct error *err);
 
+/* Looks whether the file is sound: 0, or -EBADMSG. */
+int state_check(struct state *s, struct error *err);
+
 /* A named disk (volume.c). Which boxes refer to it is in their configurations. */
 struct state_volume {
         char *name;

@@ -107,4 +107,8 @@ END
         is_clean "$(disk_of web)/snapshots/second.ext4"
         boxlet rm -f web >/dev/null
         [ "$(boxlet snapshot ls -q)" = "" ]
+        # and nothing is left of all that
+        run boxlet system check
+        [ "$output" = "all is well" ]
+        boxlet doctor
 }

@@ -386,6 +386,38 @@ int boxlet_box_load(struct boxlet *boxlet, int fd, const struct boxlet_box_load_
         return 0;
 }
 
+int boxlet_system_usage(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error)
+{
+        static const char text[] =
+            "[{\"Type\": \"Images\", \"Total\": 2, \"Active\": 1, \"Size\": 4000000, \"Reclaimable\": "
+            "1000000},"
+            "{\"Type\": \"Boxes\", \"Total\": 0, \"Active\": 0, \"Size\": 0, \"Reclaimable\": 0}]";
+        *ret_json = strdup(text);
+        return 0;
+}
+
+int boxlet_system_check(struct boxlet *boxlet, int repair, char **ret_json, struct boxlet_error *error)
+{
+        note("check %d", repair);
+        *ret_json = strdup(
+            fake.missing ? "[]"
+                         : "[{\"Kind\": \"box\", \"Item\": \"a\", \"Problem\": \"gone\", \"Repaired\": true},"
+                           "{\"Kind\": \"image\", \"Item\": \"b\", \"Problem\": \"damaged\", "
+                           "\"Repaired\": false}]");
+        return 0;
+}
+
+int boxlet_doctor(const struct boxlet_options *options, char **ret_json, struct boxlet_error *error)
+{
+        *ret_json =
+            strdup(fake.missing
+                       ? "[{\"Check\": \"KVM\", \"Status\": \"ok\", \"Text\": \"serves\", \"Remedy\": null}]"
+                       : "[{\"Check\": \"KVM\", \"Status\": \"note\", \"Text\": \"no\", \"Remedy\": \"try\"},"
+                         "{\"Check\": \"passt\", \"Status\": \"missing\", \"Text\": \"gone: apt\", "
+                         "\"Remedy\": \"see there\"}]");
+        return 0;
+}
+
 int boxlet_image_inspect(struct boxlet *boxlet, const char *reference_or_id, char **ret_json,
                          struct boxlet_error *error)
 {

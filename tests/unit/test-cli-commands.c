@@ -386,6 +386,40 @@ static void boxes_as_files(void **state)
         assert_int_equal(fake_run("import-box"), 2);
 }
 
+static void system_commands(void **state)
+{
+        (void)state;
+        assert_int_equal(fake_run("system df"), 0);
+        assert_string_equal(fake_stdout, "TYPE     TOTAL   ACTIVE   SIZE   RECLAIMABLE\n"
+                                         "Images   2       1        4MB    1MB (25%)\n"
+                                         "Boxes    0       0        0B     0B (0%)\n");
+        fake.list = "[{\"Id\": \"aaa\"}, {\"Id\": \"bbb\"}]";
+        fake.state = "exited";
+        assert_int_equal(fake_run("system prune -f -a --volumes"), 0);
+        assert_non_null(strstr(fake.calls, "volume prune 0\nprune 1\n"));
+        assert_string_equal(fake_stdout, "Deleted Boxes:\naaa\nbbb\nDeleted Volumes:\ndata\n"
+                                         "Total reclaimed space: 3MB\n");
+        fake.state = "running";
+        assert_int_equal(fake_run("system prune -f"), 0);
+        assert_null(strstr(fake_stdout, "aaa"));
+        assert_null(strstr(fake_stdout, "Volumes"));
+        assert_int_equal(fake_run("system check"), 1);
+        assert_string_equal(fake_stdout, "box a: gone: repaired\nimage b: damaged\n");
+        fake.missing = true;
+        fake.calls[0] = '\0';
+        assert_int_equal(fake_run("system check --repair"), 0);
+        assert_string_equal(fake_stdout, "all is well\n");
+        expect_calls("check 1\n");
+        assert_int_equal(fake_run("system info"), 0);
+        assert_int_equal(fake_run("system reboot"), 2);
+        assert_int_equal(fake_run("doctor"), 0);
+        assert_string_equal(fake_stdout, "ok       KVM: serves\n");
+        fake.missing = false;
+        assert_int_equal(fake_run("doctor"), 1);
+        assert_string_equal(fake_stdout,
+                            "note     KVM: no\n         to do: try\nMISSING  passt: gone: apt\n");
+}
+
 static void save_leaves_no_half_file(void **state)
 {
         char path[512], words[600];
@@ -645,6 +679,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(volume_commands),
     cmocka_unit_test(snapshot_commands),
     cmocka_unit_test(boxes_as_files),
+    cmocka_unit_test(system_commands),
     cmocka_unit_test(save_leaves_no_half_file),
     cmocka_unit_test(cp_tells_the_box_from_the_host),
     cmocka_unit_test(export_leaves_no_half_file),
