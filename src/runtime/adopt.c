@@ -5,7 +5,9 @@
 
 #include "base/path.h"
 #include "runtime/create.h"
+#include "runtime/collect.h"
 #include "runtime/life.h"
+#include "runtime/tell.h"
 #include "runtime/words.h"
 
 #include <errno.h>
@@ -43,6 +45,7 @@ int adopt_begin(struct boxlet *b, const char *name, struct adoption *ret_adoptio
         r = create_make_id(a.id);
         if (r < 0)
                 return error_errno(err, r, "make an id");
+        cleanup_fd int guard = collect_guard(b);
         if (mkdirat(b->boxes_fd, a.id, 0700) < 0)
                 return error_errno(err, -errno, "make the folder of the box");
         r = box_open_folder(b, a.id, &a.box_fd, err);
@@ -145,5 +148,7 @@ int adopt_finish(struct adoption *a, const struct state_box *from, const char *n
         r = create_insert(b, name, &record, err);
         (void)pthread_mutex_unlock(&b->lock);
         a->kept = r == 0;
+        if (r == 0)
+                tell_box(b, &record, "create", NULL, NULL);
         return r == 0 ? box_new(b, &record, ret_box, err) : r;
 }

@@ -156,14 +156,9 @@ static bool is_id(const char *name)
 
 static void look_at_orphan(struct check *c, const char *id)
 {
-        cleanup_fd int box_fd = -1;
-        cleanup_fd int lock_fd = -1;
-        struct error ignored = ERROR_INIT;
-        if (is_young(c->b->boxes_fd, id) || box_open_folder(c->b, id, &box_fd, &ignored) < 0 ||
-            life_take(box_fd, &lock_fd, &ignored) == -EBUSY)
-                return; /* being made */
-        found(c, "box", id, c->repair && collect_remove(c->b, id, &ignored) == 0,
-              "a folder without a record: its creation did not finish");
+        if (collect_orphan(c->b, id, false) == 1)
+                found(c, "box", id, c->repair && collect_orphan(c->b, id, true) == 1,
+                      "a folder without a record: its creation did not finish");
 }
 
 static void look_at_folder(struct check *c, int dir_fd, const char *name)

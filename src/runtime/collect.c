@@ -8,6 +8,10 @@
  * snapshot.c has the same for what is in a box's folder snapshots/.
  *
  * So a record counts only with its folder, a folder only with its record, and trash never.
+ *
+ * A folder without a record is being made while its lock is held. From mkdir(2) until it is, its maker holds
+ * the guard: a lock, shared, on the folder boxes/ itself. Who gets that exclusively knows that nobody is in
+ * between, and so that a lock that is free, or missing, is nobody's.
  */
 #include "runtime/collect.h"
 
@@ -21,11 +25,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#define TRASH   ".trash-"
-#define YOUNG_S 10 /* a folder younger than this may be one that is just being made */
+#define TRASH ".trash-"
 
 int collect_remove(struct boxlet *b, const char *id, struct error *err)
 {
@@ -70,6 +73,14 @@ static void remove_if_free(struct boxlet *b, const char *id, bool (*still)(struc
                 (void)collect_remove(b, id, &ignored); /* the next call tries again */
 }
 
+int collect_guard(struct boxlet *b)
+{
+        int fd = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        while (fd >= 0 && flock(fd, LOCK_SH) < 0 && errno == EINTR) {
+        }
+        return fd; /* without it, as where no descriptor is left, the folder cannot be made either */
+}
+
 static bool has_no_record(struct boxlet *b, const char *id)
 {
         cleanup_state_box struct state_box record = {0};
@@ -97,18 +108,38 @@ static void look_at_record(struct boxlet *b, const struct state_box *record)
                 (void)snapshot_collect(b, record->id, true); /* the next call tries again */
 }
 
+/* Takes the lock of a folder if it is nobody's: 0, with ret_lock_fd -1 if it has none. */
+static int take_orphan(struct boxlet *b, const char *id, int *ret_lock_fd)
+{
+        cleanup_fd int box_fd = -1;
+        struct error ignored = ERROR_INIT;
+        cleanup_fd int guard = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (guard < 0 || flock(guard, LOCK_EX | LOCK_NB) < 0)
+                return -EBUSY;
+        int r = box_open_folder(b, id, &box_fd, &ignored);
+        if (r == 0)
+                r = life_take(box_fd, ret_lock_fd, &ignored);
+        return r == -ENOENT && box_fd >= 0 ? 0 : r;
+}
+
+int collect_orphan(struct boxlet *b, const char *id, bool remove)
+{
+        cleanup_fd int lock_fd = -1;
+        struct error ignored = ERROR_INIT;
+        if (!has_no_record(b, id) || take_orphan(b, id, &lock_fd) < 0 || !has_no_record(b, id))
+                return 0; /* somebody is at work on it, or was a moment ago */
+        int r = remove ? collect_remove(b, id, &ignored) : 0;
+        return r < 0 ? r : 1;
+}
+
 static void look_at_folder(struct boxlet *b, const char *name)
 {
-        struct stat st;
         if (strncmp(name, TRASH, strlen(TRASH)) == 0) {
                 (void)path_remove_all_at(b->boxes_fd, name); /* the next call tries again */
                 return;
         }
-        if (strlen(name) != STATE_ID_LENGTH || strspn(name, "0123456789abcdef") != STATE_ID_LENGTH ||
-            !has_no_record(b, name))
-                return;
-        if (fstatat(b->boxes_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - st.st_ctime >= YOUNG_S)
-                remove_if_free(b, name, has_no_record);
+        if (strlen(name) == STATE_ID_LENGTH && strspn(name, "0123456789abcdef") == STATE_ID_LENGTH)
+                (void)collect_orphan(b, name, true); /* the next call tries again */
 }
 
 void collect(struct boxlet *b)

@@ -15,4 +15,11 @@ void collect(struct boxlet *b);
  * files. */
 int collect_remove(struct boxlet *b, const char *id, struct error *err);
 
+/* Held while the folder of a new box is made, until its lock is held too; close it then. */
+int collect_guard(struct boxlet *b);
+
+/* A folder that may have no record: 1 if it has none and nobody is at work on it (then it is removed, if that
+ * is asked for), 0 if it is to stay, or -errno. */
+int collect_orphan(struct boxlet *b, const char *id, bool remove);
+
 #endif

@@ -389,6 +389,7 @@ static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box
 {
         cleanup_fd int box_fd = -1;
         cleanup_fd int lock_fd = -1;
+        cleanup_fd int guard = collect_guard(b);
         if (mkdirat(b->boxes_fd, plan->id, 0700) < 0)
                 return error_errno(err, -errno, "make the folder of the box");
         int r = box_open_folder(b, plan->id, &box_fd, err);
@@ -396,6 +397,7 @@ static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box
                 r = life_create(box_fd, err);
         if (r == 0)
                 r = life_take(box_fd, &lock_fd, err);
+        close_fd(&guard);
         if (r == 0)
                 r = shares_make(&plan->mounts, err);
         if (r == 0)

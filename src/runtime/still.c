@@ -182,7 +182,9 @@ int still_begin(int box_fd, int64_t limit_ms, struct still **ret_still, struct e
         int r = life_take(box_fd, &s->lock_fd, err);
         if (r == -EBUSY) {
                 *err = (struct error)ERROR_INIT;
-                r = freeze(s, box_fd, limit_ms, err);
+                r = life_check_answers(box_fd, err);
+                if (r == 0)
+                        r = freeze(s, box_fd, limit_ms, err);
         }
         if (r < 0) {
                 still_free(s);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,25 +128,34 @@ static void boxes_are_looked_at(void **state)
         box_world_end(&w);
 }
 
-/* What may be in the making is left alone until it is old. */
-static void what_is_young_is_left_alone(void **state)
+/* What is in the making is left alone. */
+static void what_is_at_work_is_left_alone(void **state)
 {
         (void)state;
         struct box_world w;
-        char path[256];
+        char path[256], lock[300];
         box_world_begin(&w);
-        memset(path, 0, sizeof(path));
         (void)snprintf(path, sizeof(path), "home/boxes/%064d", 7);
+        (void)snprintf(lock, sizeof(lock), "%s/lock", path);
         assert_int_equal(mkdirat(w.fd, path, 0700), 0);
-        make_file(&w, "home/x.0123456789abcdef.tmp", "");
-        cleanup_json json_t *problems = check(&w, 1);
-        assert_int_equal(json_array_size(problems), 0);
-        (void)sleep(11); /* a folder's time of change cannot be set */
-        cleanup_json json_t *later = check(&w, 1);
-        cleanup_free char *text = lines(later);
-        assert_non_null(strstr(text, "creation did not finish|repaired"));
-        assert_non_null(strstr(text, "x.0123456789abcdef.tmp"));
+        make_file(&w, "home/x.0123456789abcdef.tmp", ""); /* young */
+        cleanup_fd int guard = openat(w.fd, "home/boxes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(flock(guard, LOCK_SH), 0); /* no lock of its own yet */
+        cleanup_json json_t *first = check(&w, 1);
+        assert_int_equal(json_array_size(first), 0);
+        make_file(&w, lock, "");
+        cleanup_fd int held = openat(w.fd, lock, O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(held, LOCK_EX), 0);
+        close_fd(&guard);
+        cleanup_json json_t *second = check(&w, 1);
+        assert_int_equal(json_array_size(second), 0);
+        close_fd(&held); /* its maker was killed */
+        assert_int_equal(unlinkat(w.fd, "home/x.0123456789abcdef.tmp", 0), 0);
+        expect(&w, "box|0000", "creation did not finish", true);
         assert_int_equal(box_world_count(&w, "home/boxes"), 0);
+        /* killed before there was a lock */
+        assert_int_equal(mkdirat(w.fd, path, 0700), 0);
+        expect(&w, "box|0000", "creation did not finish", true);
         box_world_end(&w);
 }
 
@@ -334,7 +344,7 @@ static void the_doctor_looks_at_this_machine(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_sound_home_is_well),
     cmocka_unit_test(boxes_are_looked_at),
-    cmocka_unit_test(what_is_young_is_left_alone),
+    cmocka_unit_test(what_is_at_work_is_left_alone),
     cmocka_unit_test(volumes_are_looked_at),
     cmocka_unit_test(images_are_looked_at),
     cmocka_unit_test(an_image_that_a_box_needs_is_missed),
