@@ -253,6 +253,8 @@ struct boxlet_box_options {
         uint64_t nano_cpus; /* 0: no limit; else the CPUs' time is limited to so many 10^-9 CPUs: a quota of
                              the container's cgroup. cpus 0 is this rounded up then */
         int64_t pids_limit; /* 0: none; else at most so many processes and threads in the container */
+        int64_t stop_after_ms; /* the box is stopped so long after its init first ran, for good; 0: never */
+        int64_t idle_stop_ms;  /* the same once it was idle for so long (docs/idle.md); 0: never */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                            \
@@ -260,7 +262,7 @@ struct boxlet_box_options {
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,      \
                     BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, \
-                    0, 0                                                                                   \
+                    0, 0, 0, 0                                                                             \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

@@ -45,6 +45,8 @@ const struct cli_option box_plan_options[] = {
     {0, "env-host", OPTION_FLAG, AT(env_host), NULL, "Pass on all of your environment, under the others"},
     {'h', "hostname", OPTION_TEXT, AT(hostname), "NAME",
      "Host name in the box; the start of its id by default"},
+    {0, "idle-stop", OPTION_DURATION, AT(idle_stop_ms), "TIME",
+     "Stop it when for so long nobody was in it, and it printed, received and sent nothing"},
     {0, "init", OPTION_FLAG, AT(init), NULL, "Run a small init as process 1, which reaps what is orphaned"},
     {'i', "interactive", OPTION_FLAG, AT(interactive), NULL, "Keep standard input open"},
     {0, "kernel", OPTION_PATH, AT(kernel), "FILE", "Boot this kernel (an uncompressed vmlinux)", NULL,
@@ -78,6 +80,7 @@ const struct cli_option box_plan_options[] = {
     {0, "restart", OPTION_TEXT, AT(restart), "POLICY",
      "Whether it is started again when it has ended: no, on-failure[:N], always or unless-stopped"},
     {0, "rm", OPTION_FLAG, AT(auto_remove), NULL, "Remove the box when it has ended"},
+    {0, "stop-after", OPTION_DURATION, AT(stop_after_ms), "TIME", "Stop it when it has run for so long"},
     {0, "stop-signal", OPTION_TEXT, AT(stop_signal), "SIGNAL", "Signal that asks the box to stop"},
     {0, "stop-timeout", OPTION_DURATION, AT(stop_timeout_ms), "TIME",
      "How long a stop waits before it kills; 10s by default"},
@@ -284,6 +287,8 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.cmd = plan->cmd.items;
         options.debug_console = plan->debug_console;
         options.restart = plan->restart;
+        options.stop_after_ms = plan->stop_after_ms;
+        options.idle_stop_ms = plan->idle_stop_ms;
         *ret_options = options;
 }
 

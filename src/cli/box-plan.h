@@ -13,7 +13,7 @@ struct box_plan {
         const char *id_file, *pid_file, *restart;
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
             mounts, label_files, annotations, log_opts;
-        int64_t stop_timeout_ms, pids_limit;
+        int64_t stop_timeout_ms, pids_limit, stop_after_ms, idle_stop_ms;
         uint64_t memory, disk, log_size, nano_cpus; /* nano_cpus: made by box_plan_check() of cpus */
         int64_t log_files;
         const char *log_driver;

@@ -47,6 +47,7 @@
 #include "monitor/events.h"
 #include "monitor/forward.h"
 #include "monitor/guest.h"
+#include "monitor/idle.h"
 #include "monitor/logfile.h"
 #include "monitor/machine.h"
 #include "monitor/network.h"
@@ -109,6 +110,7 @@ struct box {
         struct console *console;
         struct machine *machine;
         struct network *network;
+        struct idle *idle; /* NULL: nobody asks */
         struct guest *guest;
         struct container *container;
         struct forwards *forwards;
@@ -121,7 +123,7 @@ struct box {
         struct buffer input;                 /* that came before init runs */
         bool input_ended;
         uint16_t rows, columns;
-        struct source *boot_timer, *stop_timer, *power_timer, *linger_timer, *rest_timer;
+        struct source *boot_timer, *stop_timer, *power_timer, *linger_timer, *rest_timer, *limit_timer;
         struct source *signals[3];
 };
 
@@ -371,6 +373,10 @@ static void container_started(int64_t pid, void *data)
         (void)source_arm(b->boot_timer, -1); /* disarming cannot fail */
         b->booted = true;
         b->life = LIFE_RUNNING;
+        if (!b->ever_ran && b->config.stop_after_ms > 0)
+                (void)source_arm(b->limit_timer,
+                                 b->config.stop_after_ms);  /* an armed timerfd cannot refuse */
+        idle_begin(b->idle, b->config.has_command ? 3 : 2); /* the agent's, init's, the command's */
         b->ever_ran = true;
         b->running_ms = clock_ms();
         state_run(&b->state, pid);
@@ -394,6 +400,7 @@ static void container_failed(const struct error *err, int exit_code, void *data)
 static void container_output(unsigned stream, bool foreground, const void *bytes, size_t size, void *data)
 {
         struct box *b = data;
+        idle_touch(b->idle);
         note_log_loss(b,
                       size > 0 ? logfile_write(b->log, stream, bytes, size) : logfile_finish(b->log, stream));
         if (foreground)
@@ -560,6 +567,7 @@ static void machine_paused(struct machine *machine, bool paused, void *data)
         if (b->settled || b->life != LIFE_RUNNING)
                 return;
         b->paused = paused;
+        idle_paused(b->idle, paused);
         if (b->state.phase == STATE_RUNNING || b->state.phase == STATE_PAUSED) {
                 b->state.phase = paused ? STATE_PAUSED : STATE_RUNNING;
                 save_state(b, false);
@@ -567,7 +575,15 @@ static void machine_paused(struct machine *machine, bool paused, void *data)
         clients_paused(b->clients, paused);
 }
 
-static const struct machine_ops machine_ops = {machine_connection, machine_paused, machine_is_down};
+static void machine_connections(struct machine *machine, int64_t count, void *data)
+{
+        struct box *b = data;
+        (void)machine;
+        idle_connections(b->idle, count);
+}
+
+static const struct machine_ops machine_ops = {machine_connection, machine_paused, machine_connections,
+                                               machine_is_down};
 
 static void network_died(struct network *network, bool no_uplink, const char *reason, void *data)
 {
@@ -587,7 +603,13 @@ static void network_died(struct network *network, bool no_uplink, const char *re
         warn(b, text);
 }
 
-static const struct network_ops network_ops = {network_died};
+static void network_passed(void *data)
+{
+        struct box *b = data;
+        idle_touch(b->idle);
+}
+
+static const struct network_ops network_ops = {network_died, network_passed};
 
 /* ---- what clients ask for ---- */
 
@@ -799,6 +821,7 @@ static void input(const void *bytes, size_t size, void *data)
         int r = 0;
         if (b->settled || !b->config.stdin_open || b->input_ended)
                 return;
+        idle_touch(b->idle);
         if (b->life == LIFE_RUNNING && b->container != NULL)
                 r = container_send(b->container, FRAME_STDIN, bytes, size);
         else if (size > 0)
@@ -834,7 +857,13 @@ static void block_output(bool blocked, void *data)
                 container_pause(b->container, blocked && !b->draining);
 }
 
-static void idle(void *data)
+static void attached(int64_t count, void *data)
+{
+        struct box *b = data;
+        idle_attached(b->idle, count);
+}
+
+static void nobody_is_left(void *data)
 {
         struct box *b = data;
         loop_quit(b->loop, 0);
@@ -852,7 +881,8 @@ static const struct clients_ops clients_ops = {
     .input_is_full = input_is_full,
     .resize = resize,
     .block_output = block_output,
-    .idle = idle,
+    .attached = attached,
+    .idle = nobody_is_left,
 };
 
 static void on_signal(struct source *s, int signal, pid_t sender, void *data)
@@ -871,11 +901,37 @@ static void on_signal(struct source *s, int signal, pid_t sender, void *data)
                 stop(b, -1);
 }
 
+/* ---- limits ---- */
+
+/* The box was made to be stopped now, so it does not come back by itself. */
+static void stop_by_limit(struct box *b, const char *text)
+{
+        warn(b, text);
+        b->state.stopped = true;
+        stop(b, -1);
+}
+
+static void on_limit_timer(struct source *s, void *data)
+{
+        struct box *b = data;
+        (void)s;
+        if (!b->last_word)
+                stop_by_limit(b, "the box was stopped: it has run for as long as --stop-after says");
+}
+
+static void on_idle(void *data)
+{
+        struct box *b = data;
+        if (b->life == LIFE_RUNNING && !b->settled && !b->last_word)
+                stop_by_limit(b, "the box was stopped: it has been idle for as long as --idle-stop says");
+}
+
 /* ---- the end ---- */
 
 /* What one run of the machine has. */
 static void release_run(struct box *b)
 {
+        idle_end(b->idle);
         forwards_shut(b->forwards);
         network_free(b->network);
         b->network = NULL;
@@ -906,6 +962,7 @@ static void release(struct box *b)
 static void go_down(struct box *b)
 {
         b->life = LIFE_DOWN;
+        (void)source_arm(b->limit_timer, -1); /* disarming cannot fail */
         clients_close_door(b->clients, b->plan.box_fd);
         release(b);
         pidfile_remove(b->config.pid_file);
@@ -1030,6 +1087,8 @@ static int start_machine(struct box *b, struct error *err)
         r = machine_start(b->loop, &plan, &machine_ops, b, &b->machine, err);
         if (b->network != NULL)
                 network_hand_over(b->network);
+        if (r == 0 && b->idle != NULL && machine_watch(b->machine) < 0)
+                log_warning("the machine cannot be asked for its connections");
         return r;
 }
 
@@ -1039,6 +1098,9 @@ static int prepare_box(struct box *b, struct error *err)
         int r = clients_listen(b->clients, b->plan.box_fd, err);
         if (r == 0)
                 r = read_config(b, err);
+        if (r == 0 && b->config.idle_stop_ms > 0 &&
+            idle_new(b->loop, b->config.idle_stop_ms, on_idle, b, &b->idle) < 0)
+                r = error_set(err, -ENOMEM, "watch whether the box is idle: out of memory");
         if (r == 0)
                 b->events = events_new(&b->config);
         if (r == 0)
@@ -1126,6 +1188,8 @@ static int add_sources(struct box *b)
                 r = loop_add_timer(b->loop, on_linger_timer, b, &b->linger_timer);
         if (r == 0)
                 r = loop_add_timer(b->loop, begin_again, b, &b->rest_timer);
+        if (r == 0)
+                r = loop_add_timer(b->loop, on_limit_timer, b, &b->limit_timer);
         for (size_t i = 0; i < 3 && r == 0; i++)
                 r = loop_add_signal(b->loop, signals[i], on_signal, b, &b->signals[i]);
         return r;
@@ -1181,6 +1245,8 @@ void box_free(struct box *b)
         source_free(b->power_timer);
         source_free(b->linger_timer);
         source_free(b->rest_timer);
+        source_free(b->limit_timer);
+        idle_free(b->idle);
         for (size_t i = 0; i < 3; i++)
                 source_free(b->signals[i]);
         buffer_done(&b->input);

@@ -150,6 +150,14 @@ static void tell_all(struct clients *all)
                 tell(c);
 }
 
+static void count_attached(struct clients *all)
+{
+        int64_t count = 0;
+        for (const struct client *c = all->first; c != NULL; c = c->next)
+                count += c->kind == CLIENT_ATTACHED && !c->finished;
+        all->ops->attached(count, all->data);
+}
+
 static void update_blocked(struct clients *all)
 {
         bool blocked = false;
@@ -192,6 +200,7 @@ static int take_listener(struct client *c, const json_t *json, bool attach, stru
         if (r < 0)
                 return r;
         c->kind = attach ? CLIENT_ATTACHED : CLIENT_WAITING;
+        count_attached(c->all);
         tell(c);
         if (start) {
                 c->held = false;
@@ -375,6 +384,7 @@ static void on_closed(struct channel *channel, const struct error *err, void *da
         all->count--;
         client_free(c);
         update_blocked(all);
+        count_attached(all);
         if (broken)
                 all->ops->unleashed(all->data);
         check_idle(all);
@@ -523,6 +533,7 @@ void clients_turn_over(struct clients *all)
                 finish(c);
         }
         update_blocked(all);
+        count_attached(all);
         all->started = all->paused = all->failed = all->exited = false;
         clients_resume_input(all); /* so that it is seen when they go */
 }

@@ -28,6 +28,7 @@ struct clients_ops {
         bool (*input_is_full)(void *data); /* then clients_resume_input() is to be called later */
         void (*resize)(uint16_t rows, uint16_t columns, void *data);
         void (*block_output)(bool blocked, void *data); /* a client does not keep up; or they all do again */
+        void (*attached)(int64_t count, void *data);    /* so many are attached now; may be told twice */
         void (*idle)(void *data); /* nobody is left who is owed anything; after clients_down() only */
 };
 

@@ -284,6 +284,11 @@ static int read_network(struct config *c, struct error *err)
 static int read_restart(struct config *c, struct error *err)
 {
         int r = restart_read(json_object_get(c->document, "restart"), &c->restart, err);
+        if (r == 0)
+                r = json_get_integer_or(c->document, "stop_after_ms", 0, INT64_MAX, 0, &c->stop_after_ms,
+                                        err);
+        if (r == 0)
+                r = json_get_integer_or(c->document, "idle_stop_ms", 0, INT64_MAX, 0, &c->idle_stop_ms, err);
         if (r == 0 && c->auto_remove && c->restart.kind != RESTART_NO)
                 r = error_set(err, -EINVAL, "'restart' and 'auto_remove' exclude each other");
         return r;

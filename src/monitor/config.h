@@ -68,6 +68,7 @@ struct config {
         const char *events_folder;       /* of the journal; may be NULL */
         const json_t *events_attributes; /* may be NULL */
         struct restart_policy restart;
+        int64_t stop_after_ms, idle_stop_ms; /* 0: never */
 };
 
 /* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */

@@ -193,14 +193,17 @@ static void copy_text(const json_t *json, const char *key, char *to, size_t size
 static void take_event(struct machine *m, const json_t *json, int *fd)
 {
         const char *event = json_string_value(json_object_get(json, "event"));
-        int64_t port;
+        int64_t number;
         if (event == NULL)
                 return;
         if (strcmp(event, "connection") == 0 && *fd >= 0 &&
-            json_get_integer(json, "port", 0, UINT32_MAX, &port, NULL) == 0) {
-                m->ops->connection(m, (unsigned)port, take_fd(fd), m->data);
+            json_get_integer(json, "port", 0, UINT32_MAX, &number, NULL) == 0) {
+                m->ops->connection(m, (unsigned)number, take_fd(fd), m->data);
         } else if (strcmp(event, "paused") == 0 || strcmp(event, "resumed") == 0) {
                 m->ops->paused(m, event[0] == 'p', m->data);
+        } else if (strcmp(event, "connections") == 0 &&
+                   json_get_integer(json, "count", 0, INT32_MAX, &number, NULL) == 0) {
+                m->ops->connections(m, number, m->data);
         } else if (strcmp(event, "ended") == 0 && m->end.reason[0] == '\0') {
                 copy_text(json, "reason", m->end.reason, sizeof(m->end.reason));
                 copy_text(json, "detail", m->end.detail, sizeof(m->end.detail));
@@ -325,6 +328,11 @@ static int say(struct machine *m, const char *text)
 int machine_pause(struct machine *m, bool paused)
 {
         return say(m, paused ? "{\"op\":\"pause\"}" : "{\"op\":\"resume\"}");
+}
+
+int machine_watch(struct machine *m)
+{
+        return say(m, "{\"op\":\"watch\"}");
 }
 
 void machine_quit(struct machine *m)

@@ -22,6 +22,8 @@ struct machine_ops {
         void (*connection)(struct machine *machine, unsigned port, int fd, void *data);
         /* Its processors stand still, or go on: the answer to machine_pause(). */
         void (*paused)(struct machine *machine, bool paused, void *data);
+        /* So many vsock connections there are: after machine_watch(), and then whenever it changes. */
+        void (*connections)(struct machine *machine, int64_t count, void *data);
         /* Nothing runs any more: boxlet-vmm has ended and is reaped. The last call. */
         void (*down)(struct machine *machine, const struct machine_end *end, void *data);
 };
@@ -40,6 +42,9 @@ int machine_start(struct loop *loop, const struct machine_plan *plan, const stru
 
 /* Stops its processors, or lets them go on; paused() tells when. -errno: it does not listen. */
 int machine_pause(struct machine *machine, bool paused);
+
+/* connections() is wanted. */
+int machine_watch(struct machine *machine);
 
 /* Ends it at once; what does not obey is killed. down() tells. */
 void machine_quit(struct machine *machine);

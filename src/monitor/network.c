@@ -21,6 +21,7 @@
 #include "base/process.h"
 #include "monitor/announce.h"
 #include "monitor/ports.h"
+#include "monitor/tap.h"
 #include "monitor/resolver.h"
 
 #include <errno.h>
@@ -50,6 +51,7 @@ struct network {
         const struct network_ops *ops;
         void *data;
         int machine_fd, pidfd, said_fd;
+        struct tap *tap; /* may be NULL */
         struct source *child_source, *said_source;
         bool up, ipv4, ipv6;
         json_t *document, *ports;
@@ -327,6 +329,17 @@ static int watch(struct network *n, struct loop *loop)
         return r;
 }
 
+/* The machine gets the end of another socket pair, which leads through us. */
+static int put_tap_between(struct network *n, struct loop *loop)
+{
+        int pair[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        int to_passt = take_fd(&n->machine_fd);
+        n->machine_fd = pair[0];
+        return tap_new(loop, pair[1], to_passt, n->ops->passed, n->data, &n->tap);
+}
+
 static int start(struct network *n, struct loop *loop, const struct config *c, size_t ports,
                  struct error *err)
 {
@@ -346,6 +359,8 @@ static int start(struct network *n, struct loop *loop, const struct config *c, s
         if (r < 0)
                 return r;
         r = watch(n, loop);
+        if (r == 0 && c->idle_stop_ms > 0)
+                r = put_tap_between(n, loop);
         if (r < 0)
                 return error_errno(err, r, "watch passt");
         n->up = true;
@@ -420,6 +435,7 @@ void network_free(struct network *n)
                 return;
         source_free(n->child_source);
         source_free(n->said_source);
+        tap_free(n->tap);
         close_fd(&n->machine_fd);
         if (n->pidfd >= 0 && process_signal(n->pidfd, SIGKILL) == 0)
                 (void)process_wait(n->pidfd, &code); /* nobody asks for it any more */

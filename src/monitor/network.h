@@ -17,6 +17,8 @@ struct network;
 struct network_ops {
         /* passt ended by itself. no_uplink: because this host has no way out. reason is lent. */
         void (*died)(struct network *network, bool no_uplink, const char *reason, void *data);
+        /* Something passed; only where box.json wants to know whether the box is idle. */
+        void (*passed)(void *data);
 };
 
 /*

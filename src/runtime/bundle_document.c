@@ -250,6 +250,11 @@ static bool good_pids(const json_t *value)
         return is_integer(value, 0, INT64_MAX);
 }
 
+static bool good_limit(const json_t *value)
+{
+        return is_integer(value, 1, INT64_MAX);
+}
+
 /* of_host: what it is called when it has something in it, which then is of the host it is read on. */
 static const struct member {
         const char *name;
@@ -271,7 +276,8 @@ static const struct member {
     {"disks", good_disks, "volumes", true},     {"forwards", good_forwards, "sockets", true},
     {"pid_file", is_path, "a pid file", true},  {"log", good_log, NULL, true},
     {"restart", good_restart, NULL, true},      {"nano_cpus", good_nano_cpus, NULL, true},
-    {"pids_limit", good_pids, NULL, true},
+    {"pids_limit", good_pids, NULL, true},      {"stop_after_ms", good_limit, NULL, true},
+    {"idle_stop_ms", good_limit, NULL, true},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

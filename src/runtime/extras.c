@@ -55,6 +55,24 @@ static int resolve_log(const struct boxlet_box_options *o, json_t *extras, struc
         return 0;
 }
 
+static int resolve_limits(const struct boxlet_box_options *o, json_t *extras, struct error *err)
+{
+        const struct {
+                const char *name, *option;
+                int64_t ms;
+        } limits[] = {{"stop_after_ms", "--stop-after", o->stop_after_ms},
+                      {"idle_stop_ms", "--idle-stop", o->idle_stop_ms}};
+        for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+                if (limits[i].ms < 0)
+                        return error_set(err, -EINVAL, "create box: %s is a time below zero",
+                                         limits[i].option);
+                if (limits[i].ms > 0 &&
+                    json_object_set_new(extras, limits[i].name, json_integer(limits[i].ms)) < 0)
+                        return out_of_memory(err);
+        }
+        return 0;
+}
+
 int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, struct error *err)
 {
         cleanup_json json_t *extras = json_object();
@@ -64,13 +82,15 @@ int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, stru
         if (r == 0)
                 r = resolve_log(o, extras, err);
         if (r == 0)
+                r = resolve_limits(o, extras, err);
+        if (r == 0)
                 *ret_extras = take_ptr(&extras);
         return r;
 }
 
 int extras_hand_on(const json_t *config, json_t *box_json)
 {
-        static const char *const names[] = {"pid_file", "log", "restart"};
+        static const char *const names[] = {"pid_file", "log", "restart", "stop_after_ms", "idle_stop_ms"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                 json_t *value = json_object_get(config, names[i]);
                 if (value != NULL && json_object_set(box_json, names[i], value) < 0)

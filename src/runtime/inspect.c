@@ -202,8 +202,9 @@ static json_t *host_part(const struct view *v)
         const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
         int64_t nano_cpus = integer(c, "nano_cpus");
         return json_pack(
-            "{s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
-            "NetworkMode", lent(c, "network"), "NanoCpus",
+            "{s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
+            "StopAfterMs", lent(c, "stop_after_ms"), "IdleStopMs", lent(c, "idle_stop_ms"), "NetworkMode",
+            lent(c, "network"), "NanoCpus",
             (json_int_t)(nano_cpus != 0 ? nano_cpus : integer(c, "cpus") * NS), "PidsLimit",
             (json_int_t)integer(c, "pids_limit"), "Memory", (json_int_t)integer(c, "memory_bytes"),
             "PortBindings", port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,

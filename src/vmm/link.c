@@ -51,6 +51,11 @@ int link_send_paused(struct link *l, bool paused)
         return send_document(l, json_pack("{s:s}", "event", paused ? "paused" : "resumed"), NULL, 0);
 }
 
+int link_send_connections(struct link *l, unsigned count)
+{
+        return send_document(l, json_pack("{s:s,s:i}", "event", "connections", "count", (int)count), NULL, 0);
+}
+
 int link_send_connection(struct link *l, uint32_t port, int fd)
 {
         return send_document(l, json_pack("{s:s,s:I}", "event", "connection", "port", (json_int_t)port), &fd,
@@ -76,6 +81,8 @@ static void on_packet(struct link *l, const char *text, size_t size)
                 l->events.quit(l->events.data);
         else if (strcmp(op, "pause") == 0 || strcmp(op, "resume") == 0)
                 l->events.pause(op[0] == 'p', l->events.data);
+        else if (strcmp(op, "watch") == 0)
+                l->events.watch(l->events.data);
         else
                 log_warning("the monitor asks for '%s', which is not known", op);
 }

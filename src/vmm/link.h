@@ -15,6 +15,8 @@ struct link_events {
         void (*quit)(void *data);
         /* The processors are to stop, or to go on. */
         void (*pause)(bool paused, void *data);
+        /* How many vsock connections there are is to be told, now and whenever it changes. */
+        void (*watch)(void *data);
         void *data;
 };
 
@@ -23,6 +25,7 @@ void link_free(struct link *link);
 
 int link_send_running(struct link *link);
 int link_send_paused(struct link *link, bool paused);
+int link_send_connections(struct link *link, unsigned count);
 int link_send_connection(struct link *link, uint32_t port, int fd); /* fd stays the caller's */
 int link_send_ended(struct link *link, const char *reason, const char *detail);
 

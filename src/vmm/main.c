@@ -38,7 +38,8 @@ struct vmm {
         struct machine *machine;
         struct devices *devices; /* engine kvm's; with QEMU only vsock and shares are ours */
         bool agent_spoke;
-        bool quit; /* the monitor wants the end */
+        bool watched; /* the monitor wants to know of vsock connections */
+        bool quit;    /* the monitor wants the end */
         const char *reason;
         char detail[ERROR_TEXT_MAX];
 };
@@ -105,6 +106,20 @@ static void on_pause(bool paused, void *data)
                 log_warning("cannot %s the machine: %s", paused ? "pause" : "resume", strerror(-r));
 }
 
+static void on_counted(void *data, unsigned count)
+{
+        struct vmm *v = data;
+        if (v->watched && link_send_connections(v->link, count) < 0)
+                log_warning("cannot tell the monitor how many connections there are");
+}
+
+static void on_watch(void *data)
+{
+        struct vmm *v = data;
+        v->watched = true;
+        on_counted(v, vsock_host_count(v->vsock));
+}
+
 static int on_control(void *data, uint32_t port, int fd)
 {
         struct vmm *v = data;
@@ -137,13 +152,14 @@ static int make_machine(struct vmm *v, const struct machine_events *events, stru
 
 static int make(struct vmm *v, struct error *err)
 {
-        struct link_events link_events = {.quit = on_quit, .pause = on_pause, .data = v};
+        struct link_events link_events = {.quit = on_quit, .pause = on_pause, .watch = on_watch, .data = v};
         struct machine_events machine_events = {.running = on_running, .ended = on_ended, .data = v};
         struct vsock_host_options vsock = {.guest_cid = GUEST_CID,
                                            .connection_max = CONNECTION_MAX,
                                            .listen_fd = v->config.vsock_fd,
                                            .control_port = CONTROL_PORT,
                                            .control = on_control,
+                                           .counted = on_counted,
                                            .data = v};
         int r = loop_new(&v->loop);
         if (r == 0)

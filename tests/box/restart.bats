@@ -34,6 +34,9 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         run boxlet pause p
         [ "$status" -eq 1 ]
         [[ "$output" == *"it is paused already"* ]]
+        run boxlet snapshot create p
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"is paused: unpause it first"* ]]
         run boxlet rm p
         [ "$status" -eq 1 ]
         [[ "$output" == *"it is paused: stop it first"* ]]
@@ -143,5 +146,28 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         run boxlet system start-all
         [ "$output" = always ]
         boxlet rm -f always stopped without never
+        no_processes
+}
+
+@test "an idle box stops by itself, one that is used does not" {
+        # one that nobody uses, after a while with an exec; one with traffic (which it ends after some time); one whose time is up
+        boxlet run -d --name quiet --network none --idle-stop 3s busybox sleep 1000 >/dev/null
+        boxlet run -d --name talks --idle-stop 3s busybox sh -c \
+                'i=0; while [ $i -lt 6 ]; do nc -w 2 192.0.2.1 7003 </dev/null >/tmp/said; i=$((i+1)); sleep 1; done; cp /tmp/said /said; exec sleep 1000' >/dev/null
+        boxlet run -d --name old --network none --restart always --stop-after 2s --stop-timeout 1 busybox sleep 1000 >/dev/null
+        boxlet exec quiet sleep 6
+        state_is quiet running
+        eventually 30 state_is old exited
+        eventually 30 state_is quiet exited
+        eventually 40 state_is talks exited
+        [[ "$(show quiet '.State.Warnings[0]')" == *--idle-stop* ]]
+        [[ "$(show talks '.State.Warnings[0]')" == *--idle-stop* ]]
+        [[ "$(show old '.State.Warnings[0]')" == *--stop-after* ]]
+        [ "$(show old .RestartCount)" -eq 0 ]
+        # its network worked, and while it talked, 6 s and more, it was not idle
+        local ran
+        ran=$(show talks '[.State.FinishedAt, .State.StartedAt] | map(sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) | .[0] - .[1]')
+        [ "$ran" -ge 9 ]
+        boxlet rm quiet talks old
         no_processes
 }

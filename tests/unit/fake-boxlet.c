@@ -464,6 +464,8 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_number("log_file_bytes", (int64_t)o->log_file_bytes, 0);
         note_number("log_files", o->log_files, 0);
         note_text("restart", o->restart);
+        note_number("stop_after", o->stop_after_ms, 0);
+        note_number("idle_stop", o->idle_stop_ms, 0);
         assert_int_equal(o->size, sizeof(*o));
         if (fake.create_failure != NULL) {
                 (void)snprintf(error->text, sizeof(error->text), "%s", fake.create_failure);

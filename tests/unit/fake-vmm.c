@@ -5,9 +5,9 @@
  * and the agent behave, the first words of the container's args what init does:
  *
  *     machine: "" | silent | panic | panic-later | reset | engine-died | engine-missing | crash | stubborn |
- * flood | frozen agent:   agent-error | root-error | agent-gone | boot-hangs | start-hangs | no-halt |
- * garbage init: exit N | signal N | oom | print TEXT | both | lines N | cat | wait | stubborn | missing |
- * denied | stream MIB | lost | size | env
+ * flood | frozen | visited agent:   agent-error | root-error | agent-gone | boot-hangs | start-hangs |
+ * no-halt | garbage init: exit N | signal N | oom | print TEXT | both | lines N | cat | wait | stubborn |
+ * missing | denied | stream MIB | lost | size | env
  */
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -27,7 +27,7 @@ struct fake {
         const char *behaviour;
         int monitor_fd, vsock_fd, console_fd;
         int dial_fd;
-        struct source *monitor_source, *vsock_source, *dial_source;
+        struct source *monitor_source, *vsock_source, *dial_source, *visit_timer;
         struct channel *control, *work;
         bool booted;
         json_t *config, *boot, *start;
@@ -311,6 +311,13 @@ static void on_control_closed(struct channel *channel, const struct error *err, 
 
 static const struct channel_ops control_ops = {.frame = on_control_frame, .closed = on_control_closed};
 
+/* An exec that ends: only the box's own two connections are left. */
+static void on_visit_end(struct source *s, void *data)
+{
+        (void)s;
+        tell(data, "{\"event\":\"connections\",\"count\":2}", -1);
+}
+
 static void on_monitor(struct source *s, int fd, uint32_t events, void *data)
 {
         struct fake *f = data;
@@ -321,6 +328,16 @@ static void on_monitor(struct source *s, int fd, uint32_t events, void *data)
         if (n > 0 && (is(f, "stubborn") || is(f, "frozen")))
                 return;
         bytes[n > 0 ? n : 0] = '\0';
+        if (strstr(bytes, "\"watch\"") != NULL) {
+                tell(f,
+                     is(f, "visited") ? "{\"event\":\"connections\",\"count\":3}"
+                                      : "{\"event\":\"connections\",\"count\":2}",
+                     -1);
+                if (is(f, "visited") && (loop_add_timer(f->loop, on_visit_end, f, &f->visit_timer) < 0 ||
+                                         source_arm(f->visit_timer, 1000) < 0))
+                        _exit(12);
+                return;
+        }
         if (strstr(bytes, "\"pause\"") != NULL || strstr(bytes, "\"resume\"") != NULL) {
                 bool paused = strstr(bytes, "\"pause\"") != NULL;
                 tell(f, paused ? "{\"event\":\"paused\"}" : "{\"event\":\"resumed\"}", -1);

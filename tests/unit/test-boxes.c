@@ -661,6 +661,11 @@ static void boxes_are_updated(void **state)
         assert_int_equal(boxlet_box_create(w.boxlet, &p, &none, &w.error), -EINVAL);
         assert_non_null(strstr(w.error.text, "contradict"));
         p.auto_remove = 0;
+        p.idle_stop_ms = -1;
+        p.restart = NULL;
+        assert_int_equal(boxlet_box_create(w.boxlet, &p, &none, &w.error), -EINVAL);
+        assert_non_null(strstr(w.error.text, "--idle-stop"));
+        p.idle_stop_ms = 0;
         p.restart = "now and then";
         assert_int_equal(boxlet_box_create(w.boxlet, &p, &none, &w.error), -EINVAL);
         boxlet_box_free(box);
@@ -722,6 +727,8 @@ static void a_running_box_wants_no_start(void **state)
         make_world(&w, lasting_monitor);
         struct boxlet_box_options o = tiny("one");
         o.restart = "always";
+        o.stop_after_ms = 3600000;
+        o.idle_stop_ms = 1800000;
         struct boxlet_box *box = create(&w, &o);
         assert_int_equal(boxlet_box_start(box, BOXLET_START_DETACHED, NULL, &w.error), 0);
         wait_for_monitor(&w, box);
@@ -731,6 +738,8 @@ static void a_running_box_wants_no_start(void **state)
         (void)snprintf(name, sizeof(name), "home/boxes/%s/box.json", boxlet_box_id(box));
         assert_int_equal(path_read_at(w.fd, name, 1 << 20, &text, NULL), 0);
         assert_non_null(strstr(text, "\"restart\":{\"policy\":\"always\",\"maximum\":0}"));
+        assert_non_null(strstr(text, "\"stop_after_ms\":3600000"));
+        assert_non_null(strstr(text, "\"idle_stop_ms\":1800000"));
         assert_int_equal(boxlet_box_rename(box, "other", &w.error), 0); /* also while it runs */
         assert_int_equal(boxlet_box_remove(box, 1, &w.error), 0);
         boxlet_box_free(box);

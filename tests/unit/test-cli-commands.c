@@ -629,8 +629,8 @@ static void boxes_are_restarted_paused_renamed_and_updated(void **state)
         assert_int_equal(fake_run("rename a"), 2);
         expect_calls("");
         fake_reset();
-        assert_int_equal(fake_run("create --restart always alpine"), 0);
-        expect_calls("create image=alpine\n restart=always\n");
+        assert_int_equal(fake_run("create --restart always --stop-after 1h --idle-stop 90 alpine"), 0);
+        expect_calls("create image=alpine\n restart=always\n stop_after=3600000\n idle_stop=90000\n");
 }
 
 static void what_comes_back_after_a_reboot_is_started_oldest_first(void **state)

@@ -472,6 +472,106 @@ static void a_machine_that_does_not_answer(void **state)
         expect_end(&f, "exited", 128 + SIGTERM, 0, true);
 }
 
+/* ---- limits ---- */
+
+static int64_t now_ms(void)
+{
+        struct timespec t;
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void expect_warning(const struct fixture *f, const char *words)
+{
+        cleanup_json json_t *state = read_state(f);
+        const char *text = json_string_value(json_array_get(json_object_get(state, "warnings"), 0));
+        assert_non_null(text);
+        assert_non_null(strstr(text, words));
+}
+
+static void a_box_is_stopped_after_its_time(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"wait\"]", ALWAYS ",\"stop_after_ms\":300");
+        peer_ask(&f.first, ATTACH);
+        peer_expect_started(&f.first);
+        skip_output(&f.first);
+        expect_exit_frame(&f.first, 0, SIGTERM);
+        peer_expect(&f.first, 0);
+        assert_true(lock_is_free(&f)); /* its policy says nothing */
+        expect_warning(&f, "--stop-after");
+        expect_end(&f, "exited", 128 + SIGTERM, 0, true);
+}
+
+/* The time is the box's, not a run's. */
+static void the_time_goes_on_through_restarts(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"exit\",\"5\"]", ALWAYS ",\"stop_after_ms\":1000");
+        peer_ask(&f.first, WAIT);
+        reap(&f);
+        cleanup_json json_t *json = read_state(&f);
+        assert_true(state_number(json, "restarts") >= 1);
+        assert_true(json_is_true(json_object_get(json, "stopped")));
+        teardown(&f);
+}
+
+static void an_idle_box_is_stopped(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"wait\"]", ALWAYS ",\"idle_stop_ms\":300");
+        peer_ask(&f.first, WAIT); /* who only waits is not there */
+        peer_expect_started(&f.first);
+        peer_expect(&f.first, FRAME_EXIT);
+        expect_exit_frame(&f.first, 0, SIGTERM);
+        reap(&f);
+        expect_warning(&f, "--idle-stop");
+        teardown(&f);
+}
+
+static void who_is_attached_keeps_it_from_idling(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"wait\"]", ",\"idle_stop_ms\":200");
+        peer_ask(&f.first, ATTACH);
+        peer_expect_started(&f.first);
+        (void)usleep(800000);
+        cleanup_json json_t *json = read_state(&f);
+        assert_string_equal(state_text(json, "state"), "running");
+        close_fd(&f.first.fd);
+        expect_end(&f, "exited", 128 + SIGTERM, 0, true);
+}
+
+static void an_exec_keeps_it_from_idling(void **state)
+{
+        (void)state;
+        struct fixture f;
+        int64_t begun = now_ms();
+        start(&f, "visited", "[\"wait\"]", ",\"idle_stop_ms\":200");
+        peer_ask(&f.first, WAIT);
+        expect_end(&f, "exited", 128 + SIGTERM, 0, true);
+        assert_true(now_ms() - begun >= 1200);
+}
+
+static void a_paused_box_is_not_idle(void **state)
+{
+        (void)state;
+        struct fixture f;
+        start(&f, "", "[\"wait\"]", ",\"idle_stop_ms\":500");
+        peer_ask(&f.first, WAIT);
+        peer_expect_started(&f.first);
+        assert_int_equal(ask(&f, "{\"op\":\"pause\"}"), FRAME_REPLY);
+        (void)usleep(1200000);
+        cleanup_json json_t *json = read_state(&f);
+        assert_string_equal(state_text(json, "state"), "paused");
+        assert_int_equal(ask(&f, "{\"op\":\"unpause\"}"), FRAME_REPLY);
+        expect_end(&f, "exited", 128 + SIGTERM, 0, true);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(on_failure_gives_up_after_its_number),
     cmocka_unit_test(on_failure_leaves_a_success_alone),
@@ -500,6 +600,12 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_paused_box_ends_with_its_leash),
     cmocka_unit_test(what_does_not_run_is_not_paused),
     cmocka_unit_test(a_machine_that_does_not_answer),
+    cmocka_unit_test(a_box_is_stopped_after_its_time),
+    cmocka_unit_test(the_time_goes_on_through_restarts),
+    cmocka_unit_test(an_idle_box_is_stopped),
+    cmocka_unit_test(who_is_attached_keeps_it_from_idling),
+    cmocka_unit_test(an_exec_keeps_it_from_idling),
+    cmocka_unit_test(a_paused_box_is_not_idle),
 };
 
 UNIT_TEST_MAIN(cases)

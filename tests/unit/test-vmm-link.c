@@ -14,7 +14,7 @@
 static struct loop *loop;
 static struct link *vmm_link;
 static int monitor, ours;
-static unsigned quits, pauses, resumes;
+static unsigned quits, pauses, resumes, watches;
 
 static void on_quit(void *data)
 {
@@ -29,10 +29,15 @@ static void on_pause(bool paused, void *data)
                 resumes++;
 }
 
+static void on_watch(void *data)
+{
+        watches++;
+}
+
 static void begin(void)
 {
         int pair[2];
-        struct link_events events = {.quit = on_quit, .pause = on_pause};
+        struct link_events events = {.quit = on_quit, .pause = on_pause, .watch = on_watch};
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
         monitor = pair[0];
         ours = pair[1];
@@ -123,6 +128,11 @@ static void pause_and_resume_are_heard_and_answered(void **state)
         assert_int_equal(pauses, 1);
         assert_int_equal(resumes, 1);
         assert_int_equal(quits, 0);
+        assert_true(send(monitor, "{\"op\":\"watch\"}", 14, 0) > 0);
+        pump();
+        assert_int_equal(watches, 1);
+        assert_int_equal(link_send_connections(vmm_link, 7), 0);
+        expect_packet("{\"event\":\"connections\",\"count\":7}");
         assert_int_equal(link_send_paused(vmm_link, true), 0);
         expect_packet("{\"event\":\"paused\"}");
         assert_int_equal(link_send_paused(vmm_link, false), 0);

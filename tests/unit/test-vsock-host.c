@@ -18,7 +18,7 @@ static struct loop *loop;
 static struct vsock_host *host;
 static int folder_fd, listener;
 static uint64_t place;
-static unsigned controls;
+static unsigned controls, connections;
 static int control_fd = -1;
 
 static int on_control(void *data, uint32_t port, int fd)
@@ -26,6 +26,11 @@ static int on_control(void *data, uint32_t port, int fd)
         controls++;
         control_fd = dup(fd);
         return 0;
+}
+
+static void on_counted(void *data, unsigned count)
+{
+        connections = count;
 }
 
 static void begin(void)
@@ -38,7 +43,8 @@ static void begin(void)
                                              .listen_fd = listener,
                                              .greeting_ms = 300,
                                              .control_port = 1024,
-                                             .control = on_control};
+                                             .control = on_control,
+                                             .counted = on_counted};
         assert_int_equal(loop_new(&loop), 0);
         assert_int_equal(vsock_host_new(loop, &options, &host), 0);
         guest_init(&guest, 1 << 20);
@@ -162,11 +168,16 @@ static void clients_are_connected_and_told(void **state)
         assert_true(receive(&h)); /* what came behind the line */
         assert_int_equal(h.op, VSOCK_OP_RW);
         assert_int_equal(h.length, 5);
+        assert_int_equal(connections, 1);
         /* refused by the guest: the end, without a word */
         cleanup_fd int refused = client("CONNECT 9\n");
         assert_true(receive(&h));
         send_packet(VSOCK_OP_RST, 9, h.src_port);
         assert_int_equal(recv(refused, text, sizeof(text), MSG_DONTWAIT), 0);
+        assert_int_equal(connections, 1);
+        send_packet(VSOCK_OP_RST, 1025, host_port);
+        assert_int_equal(connections, 0);
+        assert_int_equal(vsock_host_count(host), 0);
         finish();
 }
 
@@ -245,7 +256,9 @@ static void the_guest_has_one_way_out(void **state)
                 assert_int_equal(h.op, VSOCK_OP_RST);
         }
         assert_int_equal(controls, 1);
+        assert_int_equal(connections, 1);
         send_packet(VSOCK_OP_RST, 5000, 1024);
+        assert_int_equal(connections, 0);
         assert_int_equal(recv(control_fd, text, sizeof(text), 0), 0);
         (void)close(control_fd);
         send_packet(VSOCK_OP_REQUEST, 5000, 1024); /* it is free again */

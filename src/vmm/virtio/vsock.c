@@ -129,10 +129,17 @@ static void leave_guest(struct vsock *v, struct connection *c)
         c->by_guest = false;
 }
 
+static void tell_count(const struct vsock *v)
+{
+        if (v->options.counted != NULL)
+                v->options.counted(v->options.data, v->connections.count);
+}
+
 static void drop(struct vsock *v, struct connection *c)
 {
         leave_guest(v, c);
         connection_free(&v->connections, c);
+        tell_count(v);
 }
 
 /* The end by force: the host's socket is closed now, and the guest is owed an RST. */
@@ -463,6 +470,7 @@ static void on_request(struct vsock *v, const struct vsock_header *h)
         c->guest_alloc = h->buf_alloc;
         c->guest_forwarded = h->fwd_cnt;
         c->owes = OWES_RESPONSE;
+        tell_count(v);
         if (watch(v, c) < 0)
                 reset(v, c);
         reconsider(v, c);
@@ -682,6 +690,7 @@ int vsock_connect(struct vsock *v, uint32_t guest_port, int fd)
                 return r;
         }
         c->owes = OWES_REQUEST;
+        tell_count(v);
         reconsider(v, c);
         serve_receive(v);
         return 0;

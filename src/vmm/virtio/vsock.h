@@ -31,6 +31,8 @@ struct vsock_options {
         int (*host_connected)(void *data, int fd, uint32_t host_port);
         /* A connection that guest_connects() allowed has ended. */
         void (*guest_ended)(void *data, uint32_t port);
+        /* There is one connection more, or less. NULL: nobody asks. */
+        void (*counted)(void *data, unsigned count);
         void *data;
 };
 

@@ -215,6 +215,13 @@ static int on_host_connected(void *data, int fd, uint32_t host_port)
         return send(fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) == length ? 0 : -EPIPE;
 }
 
+static void on_counted(void *data, unsigned count)
+{
+        struct vsock_host *h = data;
+        if (h->options.counted != NULL)
+                h->options.counted(h->options.data, count);
+}
+
 int vsock_host_new(struct loop *loop, const struct vsock_host_options *options, struct vsock_host **ret_host)
 {
         struct vsock_host *h = calloc(1, sizeof(*h));
@@ -231,6 +238,7 @@ int vsock_host_new(struct loop *loop, const struct vsock_host_options *options, 
                                      .guest_connects = on_guest_connects,
                                      .host_connected = on_host_connected,
                                      .guest_ended = on_guest_ended,
+                                     .counted = on_counted,
                                      .data = h};
         int r = vsock_new(loop, &core, &h->vsock);
         if (r == 0)
@@ -264,4 +272,9 @@ void vsock_host_free(struct vsock_host *h)
 struct device *vsock_host_device(struct vsock_host *h)
 {
         return vsock_device(h->vsock);
+}
+
+unsigned vsock_host_count(const struct vsock_host *h)
+{
+        return vsock_count(h->vsock);
 }

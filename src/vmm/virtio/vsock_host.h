@@ -19,6 +19,8 @@ struct vsock_host_options {
         uint32_t control_port; /* the only host port the guest may connect to, once at a time */
         /* The guest did: fd is one end of the stream, lent (send it on). Below 0 refuses. */
         int (*control)(void *data, uint32_t port, int fd);
+        /* There is one connection more, or less, of either side's making. NULL: nobody asks. */
+        void (*counted)(void *data, unsigned count);
         void *data;
 };
 
@@ -26,6 +28,7 @@ int vsock_host_new(struct loop *loop, const struct vsock_host_options *options, 
 void vsock_host_free(struct vsock_host *h);
 
 struct device *vsock_host_device(struct vsock_host *h);
+unsigned vsock_host_count(const struct vsock_host *h);
 
 /*
  * What a client said first, of size bytes: "CONNECT <port>\n". Returns the line's length with *ret_port, 0 if
