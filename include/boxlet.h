@@ -255,6 +255,13 @@ struct boxlet_box_options {
         int64_t pids_limit; /* 0: none; else at most so many processes and threads in the container */
         int64_t stop_after_ms; /* the box is stopped so long after its init first ran, for good; 0: never */
         int64_t idle_stop_ms;  /* the same once it was idle for so long (docs/idle.md); 0: never */
+        /* The health check: a command for the image's shell, run every so often; its exit code 0 is health.
+         * NULL: the image's HEALTHCHECK, if it has one. Numbers that are 0 are the image's, else docker's
+         * defaults: 30 s, 30 s, 0, 5 s, 3. */
+        const char *health_cmd;
+        int64_t health_interval_ms, health_timeout_ms, health_start_period_ms, health_start_interval_ms;
+        uint32_t health_retries;
+        int no_health; /* 1: none, whatever the image says */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                            \
@@ -262,7 +269,7 @@ struct boxlet_box_options {
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,      \
                     BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, \
-                    0, 0, 0, 0                                                                             \
+                    0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0                                                     \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

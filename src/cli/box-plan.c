@@ -43,6 +43,17 @@ const struct cli_option box_plan_options[] = {
     {0, "env-file", OPTION_LIST, AT(env_files), "FILE", "Read environment variables from a file", NULL,
      OPERAND_FILE},
     {0, "env-host", OPTION_FLAG, AT(env_host), NULL, "Pass on all of your environment, under the others"},
+    {0, "health-cmd", OPTION_TEXT, AT(health_cmd), "COMMAND",
+     "Check the health of the box by this shell command; 'none' for no check"},
+    {0, "health-interval", OPTION_DURATION, AT(health_interval_ms), "TIME", "Between checks; 30s by default"},
+    {0, "health-retries", OPTION_COUNT, AT(health_retries), "NUMBER",
+     "Failures in a row that make it unhealthy; 3 by default"},
+    {0, "health-start-interval", OPTION_DURATION, AT(health_start_interval_ms), "TIME",
+     "Between checks in the start period; 5s by default"},
+    {0, "health-start-period", OPTION_DURATION, AT(health_start_period_ms), "TIME",
+     "How long failures do not count after the start; 0s by default"},
+    {0, "health-timeout", OPTION_DURATION, AT(health_timeout_ms), "TIME",
+     "When a check is killed with all it started; 30s by default"},
     {'h', "hostname", OPTION_TEXT, AT(hostname), "NAME",
      "Host name in the box; the start of its id by default"},
     {0, "idle-stop", OPTION_DURATION, AT(idle_stop_ms), "TIME",
@@ -65,6 +76,7 @@ const struct cli_option box_plan_options[] = {
     {0, "network", OPTION_TEXT, AT(network), "NETWORK", "Network of the box: default or none", "default|none",
      OPERAND_CHOICE},
     {0, "net", OPTION_TEXT, AT(network), "NETWORK", NULL},
+    {0, "no-healthcheck", OPTION_FLAG, AT(no_health), NULL, "No health checks, whatever the image says"},
     {0, "pidfile", OPTION_PATH, AT(pid_file), "FILE",
      "File that has the process id of the box's monitor while the box runs", NULL, OPERAND_FILE},
     {0, "pids-limit", OPTION_COUNT, AT(pids_limit), "NUMBER",
@@ -129,12 +141,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "expose", "use -p to publish a port"},
     {0, "gpus", "a box sees no device of the host"},
     {0, "group-add", NULL},
-    {0, "health-cmd", NULL},
-    {0, "health-interval", NULL},
-    {0, "health-retries", NULL},
-    {0, "health-start-interval", NULL},
-    {0, "health-start-period", NULL},
-    {0, "health-timeout", NULL},
     {0, "ip", NULL},
     {0, "ip6", NULL},
     {0, "ipc", "a box is a machine of its own"},
@@ -148,7 +154,6 @@ const struct refused_option box_plan_refused[] = {
     {0, "memory-swappiness", NULL},
     {0, "net-alias", NULL},
     {0, "network-alias", NULL},
-    {0, "no-healthcheck", "health checks are never run"},
     {0, "oom-kill-disable", NULL},
     {0, "oom-score-adj", NULL},
     {0, "pid", "a box is a machine of its own"},
@@ -198,6 +203,23 @@ static int check_log(struct box_plan *plan, struct error *err)
         return 0;
 }
 
+static int check_health(struct box_plan *plan, struct error *err)
+{
+        bool described = plan->health_interval_ms != 0 || plan->health_timeout_ms != 0 ||
+                         plan->health_retries != 0 || plan->health_start_period_ms != 0 ||
+                         plan->health_start_interval_ms != 0;
+        if (plan->health_cmd != NULL && strcmp(plan->health_cmd, "none") == 0) {
+                plan->health_cmd = NULL; /* as podman has it */
+                plan->no_health = true;
+        }
+        if (plan->no_health && (described || plan->health_cmd != NULL))
+                return error_set(err, -EINVAL, "--no-healthcheck does not go with other options of health");
+        if (plan->health_retries > UINT32_MAX)
+                return error_set(err, -EINVAL, "invalid value '%lld' for --health-retries: too many",
+                                 (long long)plan->health_retries);
+        return 0;
+}
+
 int box_plan_check(void *data, struct error *err)
 {
         struct box_plan *plan = data;
@@ -221,6 +243,8 @@ int box_plan_check(void *data, struct error *err)
         if (plan->pid_file != NULL && !text_is_utf8(plan->pid_file))
                 return error_set(err, -EINVAL, "the value of --pidfile is not UTF-8 text");
         int r = check_log(plan, err);
+        if (r == 0)
+                r = check_health(plan, err);
         if (r == 0 && plan->env_host)
                 r = env_add_host(&plan->environment, err);
         if (r == 0)
@@ -274,6 +298,13 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.pid_file = plan->pid_file;
         options.log_file_bytes = plan->log_size;
         options.log_files = (uint32_t)plan->log_files;
+        options.health_cmd = plan->health_cmd;
+        options.health_interval_ms = plan->health_interval_ms;
+        options.health_timeout_ms = plan->health_timeout_ms;
+        options.health_start_period_ms = plan->health_start_period_ms;
+        options.health_start_interval_ms = plan->health_start_interval_ms;
+        options.health_retries = (uint32_t)plan->health_retries;
+        options.no_health = plan->no_health;
         options.stop_signal = plan->stop_signal;
         options.stop_timeout_ms = plan->stop_timeout_ms;
         options.terminal = plan->terminal;

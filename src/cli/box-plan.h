@@ -15,10 +15,11 @@ struct box_plan {
             mounts, label_files, annotations, log_opts;
         int64_t stop_timeout_ms, pids_limit, stop_after_ms, idle_stop_ms;
         uint64_t memory, disk, log_size, nano_cpus; /* nano_cpus: made by box_plan_check() of cpus */
-        int64_t log_files;
-        const char *log_driver;
+        int64_t log_files, health_interval_ms, health_timeout_ms, health_start_period_ms,
+            health_start_interval_ms, health_retries;
+        const char *log_driver, *health_cmd;
         bool terminal, interactive, read_only, init, auto_remove, quiet, support_docker, debug_console,
-            env_host;
+            env_host, no_health;
         struct env environment, label_set; /* made by box_plan_check() */
 };
 

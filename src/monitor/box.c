@@ -48,6 +48,7 @@
 #include "monitor/forward.h"
 #include "monitor/guest.h"
 #include "monitor/idle.h"
+#include "monitor/health.h"
 #include "monitor/logfile.h"
 #include "monitor/machine.h"
 #include "monitor/network.h"
@@ -116,6 +117,7 @@ struct box {
         struct forwards *forwards;
         struct logfile *log;
         struct events *events;
+        struct health *health; /* NULL: no checks */
         bool machine_down, booted;
         struct machine_end end;
         const char *given_up;                /* the stage to blame if a guest was silent for too long */
@@ -158,6 +160,26 @@ static void wake(struct box *b)
         if (b->pause_wanted && machine_pause(b->machine, false) < 0)
                 log_warning("the machine cannot be told to go on");
         b->pause_wanted = false;
+}
+
+static void keep_health(struct box *b)
+{
+        json_t *health = health_json(b->health);
+        if (health == NULL)
+                return;
+        json_decref(b->state.health);
+        b->state.health = health;
+}
+
+static void health_changed(const char *status, void *data)
+{
+        struct box *b = data;
+        char action[48];
+        keep_health(b);
+        save_state(b, false);
+        (void)snprintf(action, sizeof(action), "health_status: %s", status == NULL ? "" : status); /* fits */
+        if (status != NULL)
+                events_tell(b->events, action, NULL, NULL);
 }
 
 /* ---- the end of the machine ---- */
@@ -204,6 +226,7 @@ static void settle(struct box *b, const struct frame_exit *status)
         b->settled = true;
         stop_clock(b);
         b->exit = *status;
+        health_end(b->health);
         b->state.phase = STATE_EXITED;
         b->state.stage = NULL;
         b->state.exit_code = status->signal != 0 ? 128 + (status->signal & 127) : status->code;
@@ -239,6 +262,7 @@ static void settle_failed(struct box *b, const char *stage, int exit_code, const
                 return;
         b->settled = true;
         stop_clock(b);
+        health_end(b->health);
         b->state.phase = STATE_FAILED;
         b->state.exit_code = exit_code;
         b->state.stage = stage;
@@ -380,6 +404,8 @@ static void container_started(int64_t pid, void *data)
         b->ever_ran = true;
         b->running_ms = clock_ms();
         state_run(&b->state, pid);
+        health_begin(b->health);
+        keep_health(b);
         save_state(b, false);
         events_tell(b->events, "start", NULL, NULL);
         if (b->config.terminal && b->rows > 0)
@@ -572,6 +598,11 @@ static void machine_paused(struct machine *machine, bool paused, void *data)
                 b->state.phase = paused ? STATE_PAUSED : STATE_RUNNING;
                 save_state(b, false);
         }
+        if (paused)
+                health_end(b->health);
+        else
+                health_resume(b->health);
+        events_tell(b->events, paused ? "pause" : "unpause", NULL, NULL);
         clients_paused(b->clients, paused);
 }
 
@@ -951,6 +982,8 @@ static void release_run(struct box *b)
 
 static void release(struct box *b)
 {
+        health_free(b->health);
+        b->health = NULL;
         release_run(b);
         forwards_free(b->forwards);
         b->forwards = NULL;
@@ -1110,6 +1143,8 @@ static int prepare_box(struct box *b, struct error *err)
         if (r == 0)
                 r = logfile_new(b->plan.box_fd, b->config.log_maximum_bytes, b->config.log_files, &b->log,
                                 err);
+        if (r == 0 && b->config.health.args != NULL)
+                r = health_new(b->loop, b->plan.box_fd, &b->config, health_changed, b, &b->health, err);
         if (r == 0)
                 r = pidfile_write(b->config.pid_file, err);
         return r;

@@ -306,6 +306,35 @@ static int read_log(struct config *c, struct error *err)
         return r;
 }
 
+static int read_health(struct config *c, struct error *err)
+{
+        const json_t *o = NULL, *word;
+        const int64_t longest = 366LL * 86400 * 1000;
+        size_t i;
+        int r = get_object(c->document, "health", false, &o, err);
+        if (r < 0 || o == NULL)
+                return r;
+        r = get_array(o, "args", &c->health.args, err);
+        if (r == 0 && json_array_size(c->health.args) == 0)
+                r = error_set(err, -ENOENT, "'health' has no 'args'");
+        json_array_foreach ((json_t *)c->health.args, i, word) {
+                if (r == 0 && !json_is_string(word))
+                        r = error_set(err, -EINVAL, "'args' holds something that is not a string");
+        }
+        if (r == 0)
+                r = json_get_integer_or(o, "interval_ms", 1, longest, 30000, &c->health.interval_ms, err);
+        if (r == 0)
+                r = json_get_integer_or(o, "timeout_ms", 1, longest, 30000, &c->health.timeout_ms, err);
+        if (r == 0)
+                r = json_get_integer_or(o, "retries", 1, INT32_MAX, 3, &c->health.retries, err);
+        if (r == 0)
+                r = json_get_integer_or(o, "start_period_ms", 0, longest, 0, &c->health.start_period_ms, err);
+        if (r == 0)
+                r = json_get_integer_or(o, "start_interval_ms", 1, longest, 5000,
+                                        &c->health.start_interval_ms, err);
+        return r;
+}
+
 static int read_extras(struct config *c, struct error *err)
 {
         const json_t *events = NULL;
@@ -321,11 +350,9 @@ static int read_extras(struct config *c, struct error *err)
 
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
-        static int (*const parts[])(struct config *,
-                                    struct error *) = {read_identity, read_programs,  read_machine,
-                                                       read_root,     read_shares,    read_disks,
-                                                       read_forwards, read_container, read_network,
-                                                       read_log,      read_extras,    read_restart};
+        static int (*const parts[])(struct config *, struct error *) = {
+            read_identity,  read_programs, read_machine, read_root,   read_shares,  read_disks, read_forwards,
+            read_container, read_network,  read_log,     read_extras, read_restart, read_health};
         struct config c = {0};
         int r = json_parse(text, size, "box.json", &c.document, err);
         if (r < 0)

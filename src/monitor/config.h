@@ -40,6 +40,12 @@ struct config_disk {
         bool readonly;
 };
 
+/* Checks of its health; args NULL: none. */
+struct config_health {
+        const json_t *args;
+        int64_t interval_ms, timeout_ms, retries, start_period_ms, start_interval_ms;
+};
+
 struct config {
         json_t *document; /* owns what the pointers below lend */
         const char *id, *name;
@@ -69,6 +75,7 @@ struct config {
         const json_t *events_attributes; /* may be NULL */
         struct restart_policy restart;
         int64_t stop_after_ms, idle_stop_ms; /* 0: never */
+        struct config_health health;
 };
 
 /* Parses and checks. On failure err says which member is wrong and why; *ret_config is left alone. */

@@ -55,7 +55,8 @@ void state_done(struct state *s)
         json_decref(s->warnings);
         json_decref(s->monitor);
         json_decref(s->ports);
-        s->warnings = s->monitor = s->ports = NULL;
+        json_decref(s->health);
+        s->warnings = s->monitor = s->ports = s->health = NULL;
 }
 
 void state_restart(struct state *s)
@@ -115,6 +116,8 @@ static json_t *document(const struct state *s)
                 r = json_object_set_new(json, "error", json_string(s->error));
         if (r == 0 && s->ports != NULL)
                 r = json_object_set(json, "ports", s->ports);
+        if (r == 0 && s->health != NULL)
+                r = json_object_set(json, "health", s->health);
         if (r < 0) {
                 json_decref(json);
                 return NULL;

@@ -35,6 +35,7 @@ struct state {
         char error[ERROR_TEXT_MAX];
         json_t *warnings; /* array */
         json_t *ports;    /* array, or NULL */
+        json_t *health;   /* health.h's, or NULL */
         json_t *monitor;  /* {"pid", "start_time", "boot_id"} */
 };
 

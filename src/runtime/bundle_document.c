@@ -10,6 +10,7 @@
  * it here. `spec` and `command` are for the guest alone, whose agent checks them.
  */
 #include "runtime/bundle.h"
+#include "runtime/health.h"
 
 #include "base/cleanup.h"
 #include "runtime/disk.h"
@@ -277,7 +278,7 @@ static const struct member {
     {"pid_file", is_path, "a pid file", true},  {"log", good_log, NULL, true},
     {"restart", good_restart, NULL, true},      {"nano_cpus", good_nano_cpus, NULL, true},
     {"pids_limit", good_pids, NULL, true},      {"stop_after_ms", good_limit, NULL, true},
-    {"idle_stop_ms", good_limit, NULL, true},
+    {"idle_stop_ms", good_limit, NULL, true},   {"health", health_is_good, NULL, true},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

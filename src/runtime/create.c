@@ -301,7 +301,7 @@ static int plan_box(struct boxlet *b, struct plan *plan, struct error *err)
         if (r == 0)
                 r = spec_resolve(plan->image->config, o, plan->hostname, &plan->spec, err);
         if (r == 0)
-                r = extras_resolve(o, &plan->extras, err);
+                r = extras_resolve(plan->image->config, o, &plan->extras, err);
         if (r == 0)
                 r = mounts_apply(&plan->mounts, plan->spec.document, plan->spec.volumes, err);
         return r == 0 ? make_config(plan, err) : r;

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "runtime/health.h"
 #include "runtime/words.h"
 
 #include <errno.h>
@@ -73,7 +74,18 @@ static int resolve_limits(const struct boxlet_box_options *o, json_t *extras, st
         return 0;
 }
 
-int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, struct error *err)
+static int resolve_health(const json_t *image_config, const struct boxlet_box_options *o, json_t *extras,
+                          struct error *err)
+{
+        json_t *health = NULL;
+        int r = health_resolve(image_config, o, &health, err);
+        if (r == 0 && health != NULL && json_object_set_new(extras, "health", health) < 0)
+                r = out_of_memory(err);
+        return r;
+}
+
+int extras_resolve(const json_t *image_config, const struct boxlet_box_options *o, json_t **ret_extras,
+                   struct error *err)
 {
         cleanup_json json_t *extras = json_object();
         if (extras == NULL)
@@ -84,13 +96,16 @@ int extras_resolve(const struct boxlet_box_options *o, json_t **ret_extras, stru
         if (r == 0)
                 r = resolve_limits(o, extras, err);
         if (r == 0)
+                r = resolve_health(image_config, o, extras, err);
+        if (r == 0)
                 *ret_extras = take_ptr(&extras);
         return r;
 }
 
 int extras_hand_on(const json_t *config, json_t *box_json)
 {
-        static const char *const names[] = {"pid_file", "log", "restart", "stop_after_ms", "idle_stop_ms"};
+        static const char *const names[] = {"pid_file",      "log",          "restart",
+                                            "stop_after_ms", "idle_stop_ms", "health"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                 json_t *value = json_object_get(config, names[i]);
                 if (value != NULL && json_object_set(box_json, names[i], value) < 0)

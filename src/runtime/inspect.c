@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "runtime/collect.h"
+#include "runtime/health.h"
 #include "runtime/life.h"
 #include "wire/restart.h"
 
@@ -134,16 +135,15 @@ static json_t *state_part(const struct view *v)
         bool is_up = life_is_up(life);
         if (v->report.why != NULL)
                 error = v->report.why;
-        return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o}", "Status",
-                         life_name(life), "Running", is_up, "Paused", life == LIFE_PAUSED, "Restarting",
-                         life == LIFE_RESTARTING, "OOMKilled", json_is_true(json_object_get(s, "oom_killed")),
-                         "Dead", life == LIFE_DEAD, "Pid", (json_int_t)(is_up ? pid : 0), "ExitCode",
-                         v->report.exit_code < 0 ? 0 : v->report.exit_code, "Error",
-                         error == NULL ? "" : error, "StartedAt", time_json(integer(s, "started_ns")),
-                         "FinishedAt",
-                         time_json(life == LIFE_RUNNING || life == LIFE_PAUSED ? 0
-                                                                               : integer(s, "finished_ns")),
-                         "Stage", lent(s, "stage"), "Warnings", lent(s, "warnings"));
+        return json_pack(
+            "{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o, s:o*}", "Status",
+            life_name(life), "Running", is_up, "Paused", life == LIFE_PAUSED, "Restarting",
+            life == LIFE_RESTARTING, "OOMKilled", json_is_true(json_object_get(s, "oom_killed")), "Dead",
+            life == LIFE_DEAD, "Pid", (json_int_t)(is_up ? pid : 0), "ExitCode",
+            v->report.exit_code < 0 ? 0 : v->report.exit_code, "Error", error == NULL ? "" : error,
+            "StartedAt", time_json(integer(s, "started_ns")), "FinishedAt",
+            time_json(life == LIFE_RUNNING || life == LIFE_PAUSED ? 0 : integer(s, "finished_ns")), "Stage",
+            lent(s, "stage"), "Warnings", lent(s, "warnings"), "Health", health_state(s));
 }
 
 static const char *user_of(const json_t *process)
@@ -164,8 +164,8 @@ static json_t *signal_json(int number)
 static json_t *config_part(const struct view *v)
 {
         const json_t *p = spec_process(v), *command = json_object_get(v->config, "command");
-        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o}", "Hostname",
-                         lent(v->config, "hostname"), "User", user_of(p), "Tty",
+        return json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o*}",
+                         "Hostname", lent(v->config, "hostname"), "User", user_of(p), "Tty",
                          json_is_true(json_object_get(command != NULL ? command : p, "terminal")),
                          "OpenStdin", json_is_true(json_object_get(v->config, "stdin")), "Env",
                          lent(p, "env"), "Cmd", lent(p, "args"), "Image", v->record->image_reference,
@@ -173,7 +173,8 @@ static json_t *config_part(const struct view *v)
                          lent(v->config, "labels"), "StopSignal",
                          signal_json((int)integer(v->config, "stop_signal")), "StopTimeout",
                          (int)((integer(v->config, "stop_timeout_ms") + 999) / 1000), "Foreground",
-                         lent(command, "args"));
+                         lent(command, "args"), "Healthcheck",
+                         health_config(json_object_get(v->config, "health")));
 }
 
 /* Boxes made by an older version do not say, and have the default. */
@@ -285,6 +286,16 @@ static void span(int64_t seconds, char *text, size_t size)
         }
 }
 
+static const char *health_suffix(const struct view *v)
+{
+        const char *health = health_status(v->report.state);
+        if (strcmp(health, "healthy") == 0)
+                return " (healthy)";
+        if (strcmp(health, "unhealthy") == 0)
+                return " (unhealthy)";
+        return strcmp(health, "starting") == 0 ? " (health: starting)" : "";
+}
+
 static void status_text(const struct view *v, char *text, size_t size)
 {
         char since[48];
@@ -299,7 +310,7 @@ static void status_text(const struct view *v, char *text, size_t size)
                 break;
         case LIFE_RUNNING:
                 span(now - started / NS, since, sizeof(since));
-                (void)snprintf(text, size, "Up %s", since);
+                (void)snprintf(text, size, "Up %s%s", since, health_suffix(v));
                 break;
         case LIFE_PAUSED:
                 span(now - started / NS, since, sizeof(since));
@@ -354,14 +365,6 @@ static json_t *command_text(const struct view *v)
         return json;
 }
 
-/* "none" without a check. */
-static const char *health_of(const struct view *v)
-{
-        const char *status =
-            json_string_value(json_object_get(json_object_get(v->report.state, "health"), "status"));
-        return status == NULL ? "none" : status;
-}
-
 static json_t *list_json(const struct view *v)
 {
         char status[96];
@@ -372,9 +375,9 @@ static json_t *list_json(const struct view *v)
                          (json_int_t)(v->record->created_ns / NS), "CreatedNs",
                          (json_int_t)v->record->created_ns, "State", life_name(v->report.life), "Status",
                          status, "ExitCode", v->report.exit_code < 0 ? 0 : v->report.exit_code, "Health",
-                         health_of(v), "Ports", list_ports(v), "Labels", lent(v->config, "labels"), "Mounts",
-                         lent(v->config, "mounts"), "Networks", lent(v->config, "network"), "SizeRw",
-                         (json_int_t)v->disk_bytes);
+                         health_status(v->report.state), "Ports", list_ports(v), "Labels",
+                         lent(v->config, "labels"), "Mounts", lent(v->config, "mounts"), "Networks",
+                         lent(v->config, "network"), "SizeRw", (json_int_t)v->disk_bytes);
 }
 
 static int append(struct boxlet *b, const struct state_box *record, bool all, json_t *array,

@@ -92,6 +92,38 @@ teardown_file() { box_home_end; }
         kill $pid
 }
 
+@test "health: starting, healthy, unhealthy by what a command says, and told" {
+        boxlet run -d --name well --network none --health-cmd 'cat /tmp/ill 2>/dev/null && exit 1; echo fine' --health-interval 500ms --health-timeout 20s \
+                --health-retries 2 busybox sleep 1000 >/dev/null
+        health() { [ "$(boxlet inspect -f '{{.State.Health.Status}}' well)" = "$1" ]; }
+        boxlet ls -f name=well --format '{{.Status}}' | grep -Eq '^Up .* \((health: starting|healthy)\)$'
+        eventually 40 health healthy
+        boxlet ls -f health=healthy --format '{{.Names}} {{.Status}}' | grep -Eq '^well Up .* \(healthy\)$'
+        boxlet inspect well | jq -e '.[0].State.Health | .FailingStreak == 0 and .Log[0].ExitCode == 0 and .Log[0].Output == "fine\n"'
+        [ "$(boxlet inspect -f '{{index .Config.Healthcheck.Test 1}} {{.Config.Healthcheck.Interval}}' well)" = 'cat /tmp/ill 2>/dev/null && exit 1; echo fine 500000000' ]
+        boxlet exec well sh -c 'echo sick >/tmp/ill'
+        eventually 40 health unhealthy
+        [ "$(boxlet ls -q -f health=unhealthy)" = "$(boxlet ls -q -f name=well)" ]
+        boxlet exec well rm /tmp/ill
+        eventually 40 health healthy
+        [ "$(boxlet events --stream=false -f box=well -f event=health_status --format '{{.Action}}' | sed 's/.*: //' | tr '\n' ' ')" = 'healthy unhealthy healthy ' ]
+        boxlet rm -f well
+}
+
+@test "a health command that hangs is killed with all it started; none is none" {
+        boxlet run -d --name hangs --network none --health-cmd 'sleep 888 & sleep 888' --health-interval 300ms --health-timeout 1s --health-retries 1 busybox sleep 1000 >/dev/null
+        ill() { boxlet inspect hangs | jq -e '.[0].State.Health | .Status == "unhealthy" and (.Log | length) > 1'; }
+        eventually 60 ill
+        boxlet inspect hangs | jq -e '.[0].State.Health.Log[0] | .ExitCode == -1 and (.Output | test("exceeded timeout"))'
+        # at most one check runs: what the earlier ones started is gone
+        [ "$(boxlet exec hangs ps -o args | grep -c 'sleep 88[8]')" -le 3 ]
+        boxlet rm -f hangs
+        boxlet run -d --name none --network none --health-cmd none busybox sleep 1000 >/dev/null
+        run -1 boxlet inspect -f '{{.State.Health.Status}}' none
+        [ "$(boxlet ls -f name=none --format '{{.Health}} {{.Status}}' | grep -c health)" = 0 ]
+        boxlet rm -f none
+}
+
 @test "rm by a filter; the pid file goes with the monitor" {
         boxlet stop seen
         [ ! -e "$BOXLET_TMP/pid" ]

@@ -466,6 +466,13 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_text("restart", o->restart);
         note_number("stop_after", o->stop_after_ms, 0);
         note_number("idle_stop", o->idle_stop_ms, 0);
+        note_text("health_cmd", o->health_cmd);
+        note_number("health_interval", o->health_interval_ms, 0);
+        note_number("health_timeout", o->health_timeout_ms, 0);
+        note_number("health_start_period", o->health_start_period_ms, 0);
+        note_number("health_start_interval", o->health_start_interval_ms, 0);
+        note_number("health_retries", o->health_retries, 0);
+        note_number("no_health", o->no_health, 0);
         assert_int_equal(o->size, sizeof(*o));
         if (fake.create_failure != NULL) {
                 (void)snprintf(error->text, sizeof(error->text), "%s", fake.create_failure);

@@ -393,6 +393,37 @@ static void events_have_a_beginning_and_an_end(void **state)
         assert_non_null(strstr(fake_stderr, "there is no filter 'colour': there are type, event, box,"));
 }
 
+static void health_options_are_handed_on(void **state)
+{
+        (void)state;
+        const char *const words[] = {"create",
+                                     "--health-cmd",
+                                     "curl -f localhost",
+                                     "--health-interval",
+                                     "5s",
+                                     "--health-timeout=1500ms",
+                                     "--health-retries=4",
+                                     "--health-start-period=1m",
+                                     "--health-start-interval=2",
+                                     "image",
+                                     NULL};
+        fake_reset();
+        assert_int_equal(fake_run_words(words), 0);
+        assert_string_equal(fake.calls, "create image=image\n health_cmd=curl -f localhost\n "
+                                        "health_interval=5000\n health_timeout=1500\n "
+                                        "health_start_period=60000\n health_start_interval=2000\n "
+                                        "health_retries=4\n");
+        fake_reset();
+        assert_int_equal(fake_run("create --health-cmd none image"), 0);
+        assert_string_equal(fake.calls, "create image=image\n no_health=1\n");
+        fake_reset();
+        assert_int_equal(fake_run("create --no-healthcheck --health-retries 1 image"), 125);
+        assert_int_equal(fake_run("create --no-healthcheck --health-cmd x image"), 125);
+        assert_int_equal(fake_run("create --health-retries 4294967296 image"), 125);
+        assert_int_equal(fake_run("create --health-interval=-1s image"), 125);
+        assert_string_equal(fake.calls, "");
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(filters_have_dockers_meaning),
     cmocka_unit_test(bad_filters_are_refused),
@@ -405,6 +436,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(logs_have_a_limit_and_an_end),
     cmocka_unit_test(events_are_chosen_and_shown),
     cmocka_unit_test(events_have_a_beginning_and_an_end),
+    cmocka_unit_test(health_options_are_handed_on),
     cmocka_unit_test(the_id_goes_into_a_new_file_only),
 };
 

@@ -14,7 +14,7 @@ static char *resolve(const struct boxlet_box_options *o)
 {
         struct error err = ERROR_INIT;
         json_t *extras = NULL;
-        if (extras_resolve(o, &extras, &err) < 0)
+        if (extras_resolve(NULL, o, &extras, &err) < 0)
                 return strdup(err.text);
         char *text = json_print(extras, NULL);
         json_decref(extras);
@@ -57,6 +57,17 @@ static void logs_are_bounded(void **state)
         expect(&o, "log: a file of it has 4 KiB to 1 TiB");
 }
 
+static void health_is_taken_along(void **state)
+{
+        struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+        (void)state;
+        o.health_cmd = "true";
+        cleanup_free char *text = resolve(&o);
+        assert_non_null(strstr(text, "\"health\":{\"test\":[\"CMD-SHELL\",\"true\"],"));
+        o.no_health = 1;
+        expect(&o, "health check: not wanted, and yet described");
+}
+
 static void members_are_handed_on(void **state)
 {
         cleanup_json json_t *config = json_pack("{s:s, s:i}", "pid_file", "/x", "other", 1);
@@ -70,6 +81,7 @@ static void members_are_handed_on(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(pid_files_are_absolute),
     cmocka_unit_test(logs_are_bounded),
+    cmocka_unit_test(health_is_taken_along),
     cmocka_unit_test(members_are_handed_on),
 };
 
