@@ -39,6 +39,8 @@ int collect_remove(struct boxlet *b, const char *id, struct error *err)
         if (box_open_folder(b, id, &box_fd, &ignored) == 0)
                 forward_sweep(box_fd);
         bool known = state_find(b->state, id, &record, &ignored) == 0;
+        if (known && box_fd >= 0)
+                tell_dead(b, &record, box_fd);
         (void)snprintf(trash, sizeof(trash), TRASH "%s", id);
         if (renameat(b->boxes_fd, id, b->boxes_fd, trash) < 0 && errno != ENOENT) {
                 /* a trash folder of that id is there already: its remover was killed */

@@ -242,6 +242,8 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         if (r == 0 && !s->for_files)
                 r = forward_listen(b, json_object_get(s->config, "forwards"), &s->forwards, err);
         if (r == 0)
+                tell_dead(b, &s->record, s->box_fd);
+        if (r == 0)
                 r = clear_last_run(s, err);
         s->events = tell_box_json(b, &s->record);
         if (r == 0)

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#define FOLDER "events"
+#define FOLDER         "events"
+#define STATE_SIZE_MAX (1U << 20)
 
 int tell_folder(const struct boxlet *b)
 {
@@ -79,6 +80,20 @@ void tell_exec(struct boxlet *b, const char *id, const json_t *attributes, const
         }
         tell(b, "box", buffer_content(&text), id, attributes, key, value);
         buffer_done(&text);
+}
+
+void tell_dead(struct boxlet *b, const struct state_box *record, int box_fd)
+{
+        cleanup_free char *text = NULL;
+        cleanup_json json_t *state = NULL;
+        struct error ignored = ERROR_INIT;
+        size_t size;
+        if (path_read_at(box_fd, "state.json", STATE_SIZE_MAX, &text, &size) < 0 ||
+            json_parse(text, size, "state.json", &state, &ignored) < 0)
+                return;
+        const char *phase = json_string_value(json_object_get(state, "state"));
+        if (phase != NULL && strcmp(phase, "exited") != 0 && strcmp(phase, "failed") != 0)
+                tell_box(b, record, "die", "exitCode", "137");
 }
 
 void tell_image(struct boxlet *b, const char *action, const char *id, const char *name)

@@ -23,6 +23,9 @@ void tell_box_with(struct boxlet *b, const char *id, const json_t *attributes, c
 void tell_exec(struct boxlet *b, const char *id, const json_t *attributes, const char *action,
                const json_t *args, const char *key, const char *value);
 
+/* "die" of a box whose monitor was killed, by whoever finds it so and takes its lock. */
+void tell_dead(struct boxlet *b, const struct state_box *record, int box_fd);
+
 /* id: as docker has it (of a pull, the reference). name NULL: none. */
 void tell_image(struct boxlet *b, const char *action, const char *id, const char *name);
 /* For each line "Untagged: NAME" and "Deleted: ID" of a report. */

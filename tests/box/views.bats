@@ -110,6 +110,24 @@ teardown_file() { box_home_end; }
         boxlet rm -f well
 }
 
+@test "the image's HEALTHCHECK is run" {
+        local folder=$BATS_TEST_TMPDIR/image config
+        mkdir "$folder"
+        boxlet save busybox | tar -x -C "$folder"
+        config=$(jq -r '.[0].Config' "$folder/manifest.json")
+        jq -c '.config.Healthcheck = {Test: ["CMD", "cat", "/etc/not-executable"], Interval: 300000000}' "$folder/$config" >"$folder/new"
+        rm "$folder/$config"
+        jq -c --arg name "$(sha256sum "$folder/new" | cut -d' ' -f1).json" '.[0].Config = $name | .[0].RepoTags = ["checked:1"]' "$folder/manifest.json" >"$folder/manifest"
+        mv "$folder/new" "$folder/$(jq -r '.[0].Config' "$folder/manifest")"
+        mv "$folder/manifest" "$folder/manifest.json"
+        tar -c -C "$folder" $(ls "$folder" | grep -v index.json | grep -v oci-layout) | boxlet load
+        boxlet run -d --name checked --network none checked:1 sleep 1000 >/dev/null
+        well() { [ "$(boxlet inspect -f '{{.State.Health.Status}}' checked)" = healthy ]; }
+        eventually 40 well
+        boxlet inspect checked | jq -e '.[0].State.Health.Log[0].Output == "a text file\n"'
+        boxlet rm -f checked
+}
+
 @test "a health command that hangs is killed with all it started; none is none" {
         boxlet run -d --name hangs --network none --health-cmd 'sleep 888 & sleep 888' --health-interval 300ms --health-timeout 1s --health-retries 1 busybox sleep 1000 >/dev/null
         ill() { boxlet inspect hangs | jq -e '.[0].State.Health | .Status == "unhealthy" and (.Log | length) > 1'; }

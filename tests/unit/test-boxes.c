@@ -277,6 +277,29 @@ static void a_running_box_is_locked(void **state)
         end_world(&w);
 }
 
+static int on_event(const char *event, void *data)
+{
+        char *actions = data;
+        json_t *json;
+        struct error err = ERROR_INIT;
+        size_t used = strlen(actions);
+        assert_int_equal(json_parse(event, strlen(event), "event", &json, &err), 0);
+        const json_t *attributes = json_object_get(json_object_get(json, "Actor"), "Attributes");
+        const char *code = json_string_value(json_object_get(attributes, "exitCode"));
+        if (strcmp(json_string_value(json_object_get(json, "Type")), "box") == 0)
+                (void)snprintf(actions + used, 512 - used, "%s%s ",
+                               json_string_value(json_object_get(json, "Action")), code != NULL ? code : "");
+        json_decref(json);
+        return 0;
+}
+
+static void expect_events(struct world *w, const char *expected)
+{
+        char actions[512] = "";
+        assert_int_equal(boxlet_events(w->boxlet, NULL, on_event, actions, &w->error), 0);
+        assert_string_equal(actions, expected);
+}
+
 static void a_monitor_that_does_not_answer_is_killed(void **state)
 {
         (void)state;
@@ -289,6 +312,7 @@ static void a_monitor_that_does_not_answer_is_killed(void **state)
         if (boxlet_box_remove(box, 1, &w.error) < 0) /* it has no control.sock */
                 fail_msg("%s", w.error.text);
         assert_int_equal(count_folders(&w), 0);
+        expect_events(&w, "create die137 destroy "); /* it cannot say so itself */
         boxlet_box_free(box);
         end_world(&w);
 }
