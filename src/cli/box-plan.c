@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define AT(member) offsetof(struct box_plan, member)
@@ -176,6 +177,9 @@ void box_plan_defaults(void *data)
         struct box_plan *plan = data;
         plan->stop_timeout_ms = -1;
         plan->pull = "missing";
+        plan->engine = getenv("BOXLET_ENGINE"); /* checked by the library */
+        if (plan->engine != NULL && plan->engine[0] == '\0')
+                plan->engine = NULL;
 }
 
 static int check_log(struct box_plan *plan, struct error *err)

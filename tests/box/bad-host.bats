@@ -35,6 +35,7 @@ one_line_with() {
 }
 
 @test "a missing QEMU is told with the package's name" {
+        need_engine qemu
         local dir=$BATS_TEST_TMPDIR/bin tool
         mkdir "$dir"
         for tool in $(ls /usr/bin /usr/sbin | grep -v '^qemu'); do

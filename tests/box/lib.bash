@@ -6,6 +6,8 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export BOXLET=${BOXLET:-$ROOT/build/boxlet}
+# The engine of boxes that name none. Cases about the processes of engine qemu say `need_engine qemu`.
+export BOXLET_ENGINE=${BOXLET_ENGINE:-qemu}
 
 boxlet() {
         "$BOXLET" "$@"
@@ -14,6 +16,10 @@ boxlet() {
 # Ends the case as skipped, because what it needs is missing.
 need() {
         command -v "$1" >/dev/null || skip "$1 is not installed"
+}
+
+need_engine() {
+        [ "$BOXLET_ENGINE" = "$1" ] || skip "it is about engine $1"
 }
 
 # busybox_tree FOLDER: a root file system with busybox and what a small distribution has.

@@ -92,6 +92,7 @@ pid_of() {
 }
 
 @test "kill -9 of QEMU ends the box with a reason" {
+        need_engine qemu
         boxlet run -d --name q --network none busybox sleep 1000 >/dev/null
         kill -9 "$(pid_of q qemu-system)"
         no_processes 20
