@@ -81,13 +81,30 @@ static bool is_action(const char *action, const char *value)
         return strncmp(action, value, length) == 0 && (action[length] == '\0' || action[length] == ':');
 }
 
-/* By name, or by the beginning of the id. */
-static bool is_actor(const json_t *event, const char *type, const char *value)
+/* By name, as it was then or is now, or by the beginning of the id. */
+static bool is_actor(const json_t *event, const char *type, const struct filter_term *term)
 {
         const json_t *actor = json_object_get(event, "Actor");
-        const char *name = text_of(json_object_get(actor, "Attributes"), "name");
+        const char *id = text_of(actor, "ID"), *name = text_of(json_object_get(actor, "Attributes"), "name");
         return strcmp(text_of(event, "Type"), type) == 0 &&
-               (strcmp(name, value) == 0 || strncmp(text_of(actor, "ID"), value, strlen(value)) == 0);
+               (strcmp(name, term->value) == 0 || strncmp(id, term->value, strlen(term->value)) == 0 ||
+                (term->id[0] != '\0' && strcmp(id, term->id) == 0));
+}
+
+/* A box that was renamed is still the one it was. */
+static void find_boxes(struct cli *cli, struct filter *filter)
+{
+        for (size_t i = 0; i < filter->count; i++) {
+                struct filter_term *term = &filter->terms[i];
+                struct boxlet_box *box = NULL;
+                struct boxlet_error ignored = {0};
+                if (strcmp(term->key, "box") != 0 && strcmp(term->key, "container") != 0)
+                        continue;
+                if (boxlet_box_get(cli->boxlet, term->value, &box, &ignored) < 0)
+                        continue; /* gone: its events have its name */
+                (void)snprintf(term->id, sizeof(term->id), "%s", boxlet_box_id(box)); /* 64 digits */
+                boxlet_box_free(box);
+        }
 }
 
 static bool is_of_image(const json_t *event, const char *value)
@@ -112,7 +129,7 @@ static bool fits_term(const struct filter_term *term, const json_t *event)
                                          value);
         if (strcmp(key, "image") == 0)
                 return is_of_image(event, value);
-        return is_actor(event, strcmp(key, "volume") == 0 ? "volume" : "box", value);
+        return is_actor(event, strcmp(key, "volume") == 0 ? "volume" : "box", term);
 }
 
 static bool fits(const struct filter *filter, const json_t *event)
@@ -212,6 +229,7 @@ static int carry_out(struct cli *cli, void *data)
         int code = cli_open(cli);
         if (code != 0)
                 return code;
+        find_boxes(cli, &plan->filter);
         o.since_ns = plan->since_ns;
         o.until_ns = plan->until_ns;
         o.follow = plan->stream;

@@ -19,6 +19,7 @@ struct filter_term {
         const char *value; /* lent */
         regex_t regex;     /* of `name` and `id` only */
         bool has_regex;
+        char id[65];    /* of the box that value names now, or "" */
         int64_t number; /* of `exited`; of `before` and `since` once resolved: nanoseconds */
 };
 

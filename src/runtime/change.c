@@ -7,6 +7,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/life.h"
+#include "runtime/machine.h"
 #include "runtime/profile.h"
 #include "runtime/words.h"
 #include "wire/restart.h"
@@ -37,7 +38,10 @@ static int rename_box(struct boxlet_box *box, const char *name, struct error *er
         (void)pthread_mutex_lock(&b->lock); /* as above */
         r = state_rename(b->state, box->id, name, err);
         (void)pthread_mutex_unlock(&b->lock);
-        return r < 0 ? error_wrap(err, "rename box '%s'", box->name) : 0;
+        if (r < 0)
+                return error_wrap(err, "rename box '%s'", box->name);
+        machine_tell(box, "rename", "oldName", box->name);
+        return 0;
 }
 
 int boxlet_box_rename(struct boxlet_box *box, const char *name, struct boxlet_error *error)
@@ -82,7 +86,11 @@ int boxlet_box_restart(struct boxlet_box *box, int64_t timeout_ms, struct boxlet
         if (r < 0)
                 return api_result(error, &err, r);
         r = boxlet_box_stop(box, timeout_ms, error);
-        return r < 0 ? r : boxlet_box_start(box, BOXLET_START_DETACHED, ret_process, error);
+        if (r >= 0)
+                r = boxlet_box_start(box, BOXLET_START_DETACHED, ret_process, error);
+        if (r >= 0)
+                machine_tell(box, "restart", NULL, NULL);
+        return r;
 }
 
 /* ---- update ---- */
@@ -165,6 +173,7 @@ static int update(struct boxlet_box *box, const struct boxlet_box_update *given,
         (void)pthread_mutex_unlock(&box->boxlet->lock);
         if (r < 0)
                 return error_wrap(err, "update box '%s'", box->name);
+        machine_tell(box, "update", NULL, NULL);
         r = box_open_folder(box->boxlet, box->id, &box_fd, err);
         if (r < 0 || !life_is_held(box_fd))
                 return r;

@@ -69,6 +69,9 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         eventually 60 restarted q 1
         eventually 60 state_is q running
         boxlet exec q cat /data/first >/dev/null
+        # all of it is in the journal, under the name it has now
+        [ "$(boxlet events --stream=false -f box=q --format '{{.Action}}' | grep -Ex 'create|pause|unpause|rename|update|restart' | tr '\n' ' ')" = \
+                'create pause unpause rename update restart ' ]
         boxlet pause q
         boxlet rm -f q # also while it is paused
         no_processes
