@@ -6,9 +6,10 @@ COVERAGE ?= build-coverage
 PREFIX  ?=
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+CRASH_STEP ?= 1
 NINJA   := ninja
 
-.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab lint fuzz coverage bench install clean deps help
+.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab test-crash lint fuzz coverage bench install clean deps help
 .DEFAULT_GOAL := all
 
 all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it is cached outside the tree)
@@ -36,6 +37,11 @@ test: ## all tests, with everything they need installed
 	@tools/deps
 	@$(MAKE) --no-print-directory all
 	@tests/run
+
+test-crash: ## kill -9 at every system call of create, rm, import, snapshot, ...: an hour; CRASH_STEP=97 for a sample
+	@tools/deps
+	@$(MAKE) --no-print-directory binaries
+	@tests/crash/run --step $(CRASH_STEP)
 
 test-unit test-box test-docker test-lab: test-%:
 	@tools/deps
