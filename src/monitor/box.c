@@ -699,8 +699,10 @@ static void settle_before_start(struct box *b, int signal)
 static void stop(struct box *b, int64_t timeout_ms)
 {
         b->last_word = true;
-        if (b->life == LIFE_RESTING)
+        if (b->life == LIFE_RESTING) {
+                b->stop_asked = true;
                 end_rest(b);
+        }
         if (b->settled)
                 return;
         b->stop_asked = true;
@@ -826,8 +828,9 @@ static int update(const json_t *request, struct error *err, void *data)
         struct box *b = data;
         struct restart_policy restart = b->config.restart;
         int64_t cpus = b->config.cpus, memory_bytes = b->config.memory_bytes;
-        int r = 0;
-        if (json_object_get(request, "restart") != NULL)
+        const char *name;
+        int r = json_get_string_or(request, "name", NULL, &name, err);
+        if (r == 0 && json_object_get(request, "restart") != NULL)
                 r = restart_read(json_object_get(request, "restart"), &restart, err);
         if (r == 0)
                 r = json_get_integer_or(request, "cpus", 1, 1024, cpus, &cpus, err);
@@ -838,6 +841,8 @@ static int update(const json_t *request, struct error *err, void *data)
                 r = error_set(err, -EINVAL, "a box that is removed when it has ended cannot be restarted");
         if (r < 0)
                 return r;
+        if (name != NULL)
+                events_rename(b->events, name);
         b->config.restart = restart;
         b->config.cpus = cpus; /* of the next machine */
         b->config.memory_bytes = memory_bytes;

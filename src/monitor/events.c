@@ -63,6 +63,14 @@ void events_tell(struct events *e, const char *action, const char *key, const ch
                 log_warning("the event '%s' is lost: %s", action, strerror(-r));
 }
 
+void events_rename(struct events *e, const char *name)
+{
+        /* the object is box.json's, which is read for nothing else of it; if it fails, the old name is told
+         */
+        if (e != NULL && json_is_object(e->attributes))
+                (void)json_object_set_new(e->attributes, "name", json_string(name));
+}
+
 void events_tell_number(struct events *e, const char *action, const char *key, int64_t value)
 {
         char text[24];

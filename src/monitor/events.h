@@ -15,6 +15,8 @@ void events_free(struct events *events);
 
 /* action: "start", "die", ... key and value: an attribute, or NULL. events NULL is fine. */
 void events_tell(struct events *events, const char *action, const char *key, const char *value);
+/* The box has another name from now on. */
+void events_rename(struct events *events, const char *name);
 void events_tell_number(struct events *events, const char *action, const char *key, int64_t value);
 
 #endif

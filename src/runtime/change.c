@@ -41,6 +41,8 @@ static int rename_box(struct boxlet_box *box, const char *name, struct error *er
         if (r < 0)
                 return error_wrap(err, "rename box '%s'", box->name);
         machine_tell(box, "rename", "oldName", box->name);
+        /* its monitor's events have the new name too; without an answer, from its next start on */
+        (void)box_ask(box, "rename", json_pack("{s:s, s:s}", "op", "update", "name", name), ANSWER_MS, NULL);
         return 0;
 }
 

@@ -40,6 +40,7 @@ struct fixture {
         int parent_fd, box_fd, lock_fd, pidfd;
         pid_t pid;
         struct peer first;
+        int more_fds[2]; /* for the monitor, as 6 and 7; 0: none */
 };
 
 /* ---- a client ---- */
@@ -220,11 +221,12 @@ static inline void launch(struct fixture *f, bool hold)
         const char *const argv[] = {
             "boxlet-monitor",       "--box-fd", "3", "--lock-fd", "4", "--client-fd", "5",
             hold ? "--hold" : NULL, NULL};
-        const struct process_fd fds[] = {{f->box_fd, 3}, {lock, 4}, {pair[1], 5}, {2, 2}};
+        const struct process_fd fds[] = {{f->box_fd, 3}, {lock, 4},           {pair[1], 5},
+                                         {2, 2},         {f->more_fds[0], 6}, {f->more_fds[1], 7}};
         struct process_plan plan = {.path = MONITOR,
                                     .argv = argv,
                                     .fds = fds,
-                                    .fd_count = 4,
+                                    .fd_count = f->more_fds[0] != 0 ? 6 : 4,
                                     .parent_death_signal = SIGKILL,
                                     .working_dir_fd = -1};
         assert_int_equal(process_spawn(&plan, &f->pid, &f->pidfd, &err), 0);

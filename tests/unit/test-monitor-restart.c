@@ -361,6 +361,55 @@ static void auto_remove_and_restart_exclude_each_other(void **state)
         teardown(&f);
 }
 
+static bool is_locked(const struct fixture *f, const char *name)
+{
+        cleanup_fd int fd = openat(f->parent_fd, name, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        return flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+/* Its volumes are its own, and its sockets are there, through all restarts. */
+static void volumes_and_sockets_are_kept(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct stat st;
+        char members[1024];
+        setup(&f);
+        write_file(f.parent_fd, "volume", "x");
+        int volume = openat(f.parent_fd, "volume", O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(volume, LOCK_EX), 0);
+        int forward = unix_listen_at(f.parent_fd, "sock", SOCK_STREAM, 8);
+        assert_true(forward >= 0);
+        assert_int_equal(fstatat(f.parent_fd, "sock", &st, 0), 0);
+        (void)snprintf(members, sizeof(members),
+                       ALWAYS
+                       ",\"disks\":[{\"name\":\"v\",\"fd\":6,\"readonly\":true}],\"forwards\":[{\"fd\":7,"
+                       "\"path\":\"%s/sock\",\"unix\":\"/u\",\"device\":%lld,\"inode\":%lld,"
+                       "\"modified_ns\":%lld}]",
+                       f.folder, (long long)st.st_dev, (long long)st.st_ino,
+                       (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+        configure(&f, "", "[\"exit\",\"1\"]", "", members);
+        f.more_fds[0] = volume;
+        f.more_fds[1] = forward;
+        launch(&f, true);
+        (void)close(volume);
+        (void)close(forward);
+        peer_ask(&f.first, WAIT);
+        for (int i = 1; i < 4; i++) {
+                wait_for(&f, "restarting", i);
+                assert_true(is_locked(&f, "volume"));
+                int fd = unix_connect_at(f.parent_fd, "sock", SOCK_STREAM);
+                assert_true(fd >= 0);
+                (void)close(fd);
+        }
+        assert_int_equal(ask(&f, STOP), FRAME_REPLY);
+        reap(&f);
+        assert_false(is_locked(&f, "volume"));
+        assert_int_equal(fstatat(f.parent_fd, "sock", &st, 0), -1);
+        teardown(&f);
+}
+
 /* ---- paused ---- */
 
 static void pause_and_unpause(void **state)
@@ -470,6 +519,45 @@ static void a_machine_that_does_not_answer(void **state)
         peer_expect(&asking, FRAME_ERROR);
         peer_done(&asking);
         expect_end(&f, "exited", 128 + SIGTERM, 0, true);
+}
+
+/* ---- events ---- */
+
+static void its_life_goes_into_the_journal(void **state)
+{
+        (void)state;
+        static const char *const expected[] = {"start n", "pause n", "unpause n", "kill m", "die m",
+                                               "start m", "kill m",  "die m",     "stop m"};
+        struct fixture f;
+        char members[700];
+        setup(&f);
+        (void)snprintf(members, sizeof(members),
+                       ALWAYS ",\"events\":{\"folder\":\"%s\",\"attributes\":{\"name\":\"n\"}}", f.folder);
+        configure(&f, "", "[\"wait\"]", "", members);
+        launch(&f, true);
+        peer_ask(&f.first, WAIT);
+        peer_expect_started(&f.first);
+        assert_int_equal(ask(&f, "{\"op\":\"pause\"}"), FRAME_REPLY);
+        assert_int_equal(ask(&f, "{\"op\":\"unpause\"}"), FRAME_REPLY);
+        assert_int_equal(ask(&f, "{\"op\":\"update\",\"name\":\"m\"}"), FRAME_REPLY);
+        assert_int_equal(ask(&f, "{\"op\":\"kill\",\"signal\":1}"), FRAME_REPLY);
+        wait_for(&f, "running", 1);
+        assert_int_equal(ask(&f, STOP), FRAME_REPLY);
+        reap(&f);
+        cleanup_free char *text = NULL;
+        size_t count = 0;
+        assert_int_equal(path_read_at(f.parent_fd, "journal", 1 << 20, &text, NULL), 0);
+        for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+                cleanup_json json_t *json = json_loads(line, 0, NULL);
+                char seen[64];
+                (void)snprintf(seen, sizeof(seen), "%s %s", state_text(json, "Action"),
+                               state_text(json_object_get(json_object_get(json, "Actor"), "Attributes"),
+                                          "name"));
+                assert_true(count < sizeof(expected) / sizeof(expected[0]));
+                assert_string_equal(seen, expected[count++]);
+        }
+        assert_int_equal(count, sizeof(expected) / sizeof(expected[0]));
+        teardown(&f);
 }
 
 /* ---- limits ---- */
@@ -592,6 +680,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_policy_can_change),
     cmocka_unit_test(the_policy_no_ends_the_wait),
     cmocka_unit_test(auto_remove_and_restart_exclude_each_other),
+    cmocka_unit_test(volumes_and_sockets_are_kept),
     cmocka_unit_test(pause_and_unpause),
     cmocka_unit_test(a_paused_box_can_be_stopped),
     cmocka_unit_test(a_paused_box_can_be_stopped_at_once),
@@ -600,6 +689,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_paused_box_ends_with_its_leash),
     cmocka_unit_test(what_does_not_run_is_not_paused),
     cmocka_unit_test(a_machine_that_does_not_answer),
+    cmocka_unit_test(its_life_goes_into_the_journal),
     cmocka_unit_test(a_box_is_stopped_after_its_time),
     cmocka_unit_test(the_time_goes_on_through_restarts),
     cmocka_unit_test(an_idle_box_is_stopped),
