@@ -154,11 +154,11 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
 
 @test "an idle box stops by itself, one that is used does not" {
         # one that nobody uses, after a while with an exec; one with traffic (which it ends after some time); one whose time is up
-        boxlet run -d --name quiet --network none --idle-stop 3s busybox sleep 1000 >/dev/null
-        boxlet run -d --name talks --idle-stop 3s busybox sh -c \
+        boxlet run -d --name talks --idle-stop 5s busybox sh -c \
                 'i=0; while [ $i -lt 6 ]; do nc -w 2 192.0.2.1 7003 </dev/null >/tmp/said; i=$((i+1)); sleep 1; done; cp /tmp/said /said; exec sleep 1000' >/dev/null
         boxlet run -d --name old --network none --restart always --stop-after 2s --stop-timeout 1 busybox sleep 1000 >/dev/null
-        boxlet exec quiet sleep 6
+        boxlet run -d --name quiet --network none --idle-stop 5s busybox sleep 1000 >/dev/null
+        boxlet exec quiet sleep 8
         state_is quiet running
         eventually 30 state_is old exited
         eventually 30 state_is quiet exited
@@ -170,7 +170,7 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         # its network worked, and while it talked, 6 s and more, it was not idle
         local ran
         ran=$(show talks '[.State.FinishedAt, .State.StartedAt] | map(sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) | .[0] - .[1]')
-        [ "$ran" -ge 9 ]
+        [ "$ran" -ge 10 ]
         boxlet rm quiet talks old
         no_processes
 }
