@@ -138,7 +138,8 @@ void agent_stop(struct agent *agent, bool tell_halted)
         if (agent->stopping)
                 return;
         agent->stopping = true;
-        boot_end(agent); /* it has files open on the disk */
+        boot_end(agent);          /* it has files open on the disk */
+        job_end_transfers(agent); /* so have they */
         agent->tell_halted = tell_halted;
         freeze_release(agent->freeze); /* who waits for it cannot be killed */
         if (agent->box_fd < 0) {

@@ -183,6 +183,16 @@ void job_transfer_over(struct job *job)
         over(job);
 }
 
+void job_end_transfers(struct agent *agent)
+{
+        struct job *next;
+        for (struct job *job = agent->jobs; job != NULL; job = next) {
+                next = job->next; /* ending one may free it, and no other */
+                if (job->transfer != NULL)
+                        transfer_stop(job->transfer);
+        }
+}
+
 void job_progress(struct job *job)
 {
         if (job->state != JOB_RUNNING || !job->reaped || !job_outputs_ended(job))

@@ -83,6 +83,9 @@ void job_freeze_over(struct job *job);
 /* The same of a transfer. */
 void job_transfer_over(struct job *job);
 
+/* The box is being stopped: what works in its files ends, so that its disk can be left clean. */
+void job_end_transfers(struct agent *agent);
+
 /* Ends every process of the job. */
 void job_kill(struct job *job);
 

@@ -7,7 +7,8 @@
  *     ACCEPTING -> STREAM [on_status]   the work said that the request is good: REPLY, then bytes
  *     ACCEPTING -> (over) [on_done]     it failed before: ERROR
  *     STREAM    -> (over) [settle]      all bytes have gone and the work is done: a second REPLY, or ERROR
- *     any       -> (over) [transfer_closed]  the host has left: the process is killed
+ *     any       -> (over) [transfer_closed, transfer_stop]  the host has left, or the box stops: the process
+ * is killed
  *
  * The host may trust what it got only after the second REPLY.
  */
@@ -337,4 +338,14 @@ void transfer_drained(struct transfer *transfer)
 void transfer_closed(struct transfer *transfer)
 {
         job_transfer_over(transfer->job);
+}
+
+void transfer_stop(struct transfer *transfer)
+{
+        struct job *job = transfer->job;
+        struct error err = ERROR_INIT;
+        (void)error_set(&err, -ESHUTDOWN, "the box is being stopped");
+        (void)channel_send_error(job->channel, &err); /* else its end says it */
+        channel_finish(job->channel);
+        job_transfer_over(job);
 }

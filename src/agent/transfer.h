@@ -27,6 +27,9 @@ int transfer_frame(struct transfer *transfer, const struct frame *frame, struct 
 void transfer_drained(struct transfer *transfer);
 void transfer_closed(struct transfer *transfer);
 
+/* Ends it now; the host hears why. May free the job. */
+void transfer_stop(struct transfer *transfer);
+
 /* In the work's process: the request is good: REPLY with this document (taken, may be NULL), then bytes. */
 int transfer_accept(const struct transfer_call *call, json_t *reply, struct error *err);
 

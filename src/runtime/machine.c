@@ -4,7 +4,7 @@
  * So if the box does not run, its machine is started without its init (start_for_files()), asked until the
  * agent has its root, and stopped afterwards. The box's own state is as it was before, also if this process
  * is killed: the machine ends with the handle's connection (the monitor sees to that), and the state that was
- * kept counts from then on (life.h).
+ * kept counts from then on (life.h). Several who want that of one box take turns, by a lock of its own.
  */
 #include "runtime/machine.h"
 
@@ -15,14 +15,18 @@
 #include "runtime/transfer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 
 #define BOOT_MS  120000
 #define AGAIN_MS 50 /* from one question whether it has booted to the next */
 #define STOP_MS  60000
 #define GONE_MS  5000
+
+#define TURN_NAME "files.lock"
 
 struct ending {
         bool ended;
@@ -97,14 +101,35 @@ int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *
         return 0;
 }
 
+/* Whether it runs for itself, not for somebody's work in its files. */
+static bool is_running(int box_fd)
+{
+        return life_is_held(box_fd) && faccessat(box_fd, LIFE_KEPT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/* Waits for its turn; a signal ends the waiting. */
+static int take_turn(int box_fd, int *ret_fd, struct error *err)
+{
+        cleanup_fd int fd = openat(box_fd, TURN_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return error_errno(err, -errno, "open the lock of the box's files");
+        if (flock(fd, LOCK_EX) < 0)
+                return errno == EINTR ? error_set(err, -ECANCELED, "canceled")
+                                      : error_errno(err, -errno, "lock the box's files");
+        *ret_fd = take_fd(&fd);
+        return 0;
+}
+
 int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err)
 {
-        struct machine machine = {.box_fd = -1};
+        struct machine machine = {.box_fd = -1, .turn_fd = -1};
         struct error ignored = ERROR_INIT;
         int r = box_open_folder(box->boxlet, box->id, &machine.box_fd, err);
+        if (r == 0 && !is_running(machine.box_fd))
+                r = take_turn(machine.box_fd, &machine.turn_fd, err);
         if (r == 0)
-                r = life_is_held(machine.box_fd) ? life_check_answers(machine.box_fd, err)
-                                                 : start_for_files(box, &machine.process, err);
+                r = is_running(machine.box_fd) ? life_check_answers(machine.box_fd, err)
+                                               : start_for_files(box, &machine.process, err);
         if (r == 0 && machine.process != NULL)
                 r = await_boot(box, &machine, err);
         if (r < 0)
@@ -137,6 +162,7 @@ int machine_end(struct machine *machine, struct error *err)
                 (void)error_wrap(err, "stop its machine");
         boxlet_process_free(machine->process); /* which ends the machine if the stop did not */
         machine->process = NULL;
+        close_fd(&machine->turn_fd);
         close_fd(&machine->box_fd);
         return r;
 }

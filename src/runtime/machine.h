@@ -8,6 +8,7 @@
 struct machine {
         int box_fd;
         struct boxlet_process *process; /* of a machine of ours; NULL: it was running */
+        int turn_fd;                    /* the lock of those who have a machine of their own, or -1 */
 };
 
 int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err);

@@ -190,6 +190,10 @@ make_tree() {
         run -1 boxlet cp f c:/no/such/folder/
         no_leftover() { [ "$(box_processes | grep -c '[b]oxlet-monitor')" -eq 1 ]; }
         eventually 10 no_leftover
+        # several at once take turns
+        for i in 1 2 3; do boxlet cp -q f "c:/root/turn$i" & done
+        wait
+        [ "$(boxlet diff c | grep -c /root/turn)" -eq 3 ]
         # a cp that is killed ends the machine, and the box is as it was
         timeout -s KILL 0.6 "$BOXLET" cp -q f c:/root/killed || true
         eventually 20 no_leftover
@@ -251,4 +255,22 @@ make_tree() {
         as_user cp -q -a "$home/etc" u:/root/
         [ "$(as_user exec u stat -c %u /root/etc/passwd)" -eq "$(id -u nobody)" ]
         as_user rm -f u >/dev/null
+}
+
+@test "a stop ends a cp in its middle, and the box starts again; a paused one is told" {
+        cd "$BATS_TEST_TMPDIR"
+        boxlet run -d --name s --network none busybox sleep 100000 >/dev/null
+        head -c 60000000 /dev/urandom >big
+        boxlet cp -q big s:/root/big 2>err &
+        eventually 20 boxlet exec s test -s /root/big
+        boxlet stop -t 0 s >/dev/null
+        ! wait $!
+        grep -qE "being stopped|connection to the box ended" err
+        boxlet start s >/dev/null
+        boxlet pause s >/dev/null
+        run -1 boxlet cp s:/etc/passwd .
+        [[ "$output" == *"unpause it first"* ]]
+        boxlet unpause s >/dev/null
+        boxlet cp -q s:/etc/passwd .
+        boxlet rm -f s >/dev/null
 }

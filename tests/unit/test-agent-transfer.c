@@ -251,6 +251,32 @@ static void a_host_that_leaves_ends_the_work(void **state)
         end(&w);
 }
 
+static void a_stop_ends_the_work_and_says_so(void **state)
+{
+        (void)state;
+        struct world w;
+        struct buffer input = BUFFER_INIT(8U << 20);
+        struct result r = {.code = -1};
+        struct frame frame;
+        begin(&w);
+        buffer_init(&r.out, 1U << 20);
+        int fd = agent_host_connect(&w.host);
+        send_text(fd, FRAME_REQUEST, "{\"op\": \"extract\", \"path\": \"/tmp\"}");
+        do {
+                assert_true(next_frame(fd, &input, &frame));
+                enum frame_type type = frame.type;
+                frame_release(&input, &frame);
+                if (type == FRAME_REPLY)
+                        break;
+        } while (true);
+        end(&w); /* the work waits for a tar that never comes */
+        take_rest(fd, &input, &r);
+        assert_int_equal(r.code, ESHUTDOWN);
+        (void)close(fd);
+        buffer_done(&input);
+        result_done(&r);
+}
+
 /* ---- in ---- */
 
 static void files_go_in_with_or_without_their_owner(void **state)
@@ -525,6 +551,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_folder_comes_out_as_a_tar),
     cmocka_unit_test(paths_are_the_containers),
     cmocka_unit_test(a_host_that_leaves_ends_the_work),
+    cmocka_unit_test(a_stop_ends_the_work_and_says_so),
     cmocka_unit_test(files_go_in_with_or_without_their_owner),
     cmocka_unit_test(what_goes_in_stays_in_the_container),
     cmocka_unit_test(a_place_that_cannot_be_written_is_told),
