@@ -81,11 +81,13 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
         }
         if (frame->type != FRAME_REPLY)
                 return error_set(err, -EPROTO, "read frame: type %d is not for this", (int)frame->type);
-        if (t->replies++ > 0) {
+        if (t->replies > 0) {
                 t->over = true;
                 return 0;
         }
-        return json_parse((const char *)frame->payload, frame->size, "answer", &t->first, err);
+        int r = json_parse((const char *)frame->payload, frame->size, "answer", &t->first, err);
+        t->replies += r == 0;
+        return r;
 }
 
 static void on_closed(struct channel *channel, const struct error *err, void *data)
