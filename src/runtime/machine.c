@@ -101,12 +101,6 @@ int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *
         return 0;
 }
 
-/* Whether it runs for itself, not for somebody's work in its files. */
-static bool is_running(int box_fd)
-{
-        return life_is_held(box_fd) && faccessat(box_fd, LIFE_KEPT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
-}
-
 /* Waits for its turn; a signal ends the waiting. */
 static int take_turn(int box_fd, int *ret_fd, struct error *err)
 {
@@ -120,16 +114,28 @@ static int take_turn(int box_fd, int *ret_fd, struct error *err)
         return 0;
 }
 
+/* With the turn taken nobody has the box's machine for its files; one that was left by somebody who was
+ * killed is on its way out. */
+static int run(struct boxlet_box *box, struct machine *machine, struct error *err)
+{
+        bool left = faccessat(machine->box_fd, LIFE_KEPT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        if (left && life_is_held(machine->box_fd) && control_wait_gone(machine->box_fd, STOP_MS) < 0)
+                return error_set(err, -EBUSY, "its machine does not end");
+        if (!life_is_held(machine->box_fd))
+                return start_for_files(box, &machine->process, err);
+        close_fd(&machine->turn_fd); /* it runs: any number may work in it */
+        return life_check_answers(machine->box_fd, err);
+}
+
 int machine_begin(struct boxlet_box *box, struct machine *ret_machine, struct error *err)
 {
         struct machine machine = {.box_fd = -1, .turn_fd = -1};
         struct error ignored = ERROR_INIT;
         int r = box_open_folder(box->boxlet, box->id, &machine.box_fd, err);
-        if (r == 0 && !is_running(machine.box_fd))
+        if (r == 0)
                 r = take_turn(machine.box_fd, &machine.turn_fd, err);
         if (r == 0)
-                r = is_running(machine.box_fd) ? life_check_answers(machine.box_fd, err)
-                                               : start_for_files(box, &machine.process, err);
+                r = run(box, &machine, err);
         if (r == 0 && machine.process != NULL)
                 r = await_boot(box, &machine, err);
         if (r < 0)
