@@ -12,7 +12,7 @@
  * Invariants:
  * 1. ended() is called once, as the last callback, from dispatch, wait or detach, never from another call.
  * 2. Callbacks may free the handle: `entered` counts the calls we are in, the memory goes when the last
- * returns.
+ * returns, and no callback comes after.
  * 3. Input is sent only after the process runs; what was asked for before (size, signals, end of input) is
  * kept.
  * 4. Input is bounded by the channel's high water mark, output by not reading while the client said stop.
@@ -288,6 +288,8 @@ static int frame_in(struct channel *channel, const struct frame *frame, void *da
 {
         struct boxlet_process *p = data;
         (void)channel;
+        if (p->freed)
+                return 0; /* let go of in a callback of an earlier frame: nothing more is for the client */
         switch (frame->type) {
         case FRAME_REPLY:
                 p->replies++;
@@ -358,7 +360,7 @@ static void drained(struct channel *channel, void *data)
 {
         struct boxlet_process *p = data;
         (void)channel;
-        if (!p->full || p->phase != PHASE_RUNNING)
+        if (!p->full || p->phase != PHASE_RUNNING || p->freed)
                 return;
         p->full = false;
         if (p->events.writable != NULL)
