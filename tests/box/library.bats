@@ -38,7 +38,7 @@ teardown_file() { box_home_end; }
         # would ask for by way of libcurl
         cc "$ROOT/examples/run.c" -o "$BOXLET_TMP/static" $(pkg-config --cflags boxlet) -Wl,-Bstatic $(pkg-config --libs boxlet) -Wl,-Bdynamic \
                 $(PKG_CONFIG_SYSROOT_DIR= pkg-config --libs $(pkg-config --print-requires-private boxlet)) -pthread
-        ! ldd "$BOXLET_TMP/static" | grep libboxlet
+        [ -z "$(ldd "$BOXLET_TMP/static" | grep libboxlet)" ]
         [ "$(env -u LD_LIBRARY_PATH "$BOXLET_TMP/static" busybox echo static)" = static ]
 }
 

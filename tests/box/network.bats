@@ -13,6 +13,9 @@ setup_file() {
 }
 teardown_file() { box_home_end; }
 
+# listening PORT: somebody of this namespace listens on it.
+listening() { ss -Hltn "sport = :$1" | grep -q .; }
+
 @test "outbound TCP over IPv4" {
         run boxlet exec n sh -c 'sleep 2 | nc 192.0.2.1 7003'
         [ "$output" = "hello from outside" ]
@@ -44,8 +47,58 @@ teardown_file() { box_home_end; }
         boxlet rm -f u
 }
 
-@test "ping" {
+# host_port BOX PORT/PROTO [IP]: where that is published.
+host_port() {
+        boxlet inspect "$1" | jq -r --arg port "$2" --arg ip "${3:-}" \
+                '[.[0].NetworkSettings.Ports[$port][] | select($ip == "" or .HostIp == $ip)][0].HostPort'
+}
+
+@test "a range of ports, and TCP and UDP over IPv6, published; UDP outbound over both" {
+        boxlet run -d --name r -p 127.0.0.1:19000-19001:8000-8001 -p '[::1]:0:8000' -p '[::1]:0:5000/udp' udp \
+                sh -c 'mkdir /w0 /w1; echo zero >/w0/x; echo one >/w1/x; udp-echo 5000 & httpd -p 8001 -h /w1; exec httpd -f -p 8000 -h /w0' >/dev/null
+        page() { [ "$(printf 'GET /x HTTP/1.0\r\n\r\n' | socat -t 5 - "$1" | tail -n 1)" = "$2" ]; }
+        eventually 20 page TCP:127.0.0.1:19000 zero
+        eventually 20 page TCP:127.0.0.1:19001 one
+        eventually 20 page "TCP6:[::1]:$(host_port r 8000/tcp ::1)" zero
+        echoed() { [ "$(echo datagram | socat -t 3 - "UDP6:[::1]:$(host_port r 5000/udp ::1)")" = datagram ]; }
+        eventually 20 echoed
+        # the echo servers outside
+        [ "$(boxlet exec r udp-echo 7002 192.0.2.1)" = datagram ]
+        [ "$(boxlet exec r udp-echo 7002 2001:db8:1::1)" = datagram ]
+        [ "$(boxlet exec r sh -c '(echo both ways; sleep 2) | nc 192.0.2.1 7001')" = "both ways" ]
+        boxlet rm -f r
+}
+
+@test "a range of which one port is taken is told, and none of it stays" {
+        socat TCP-LISTEN:19003,bind=127.0.0.1 EXEC:true 3>&- &
+        local server=$!
+        eventually 10 listening 19003
+        run boxlet run --rm -p 127.0.0.1:19002-19004:8000-8002 busybox true
+        kill $server
+        [ "$status" -eq 125 ]
+        [[ "$output" == *19003* ]]
+        [ -z "$(ss -Hltn "sport = :19002")" ]
+        run boxlet run --rm -p 127.0.0.1:19002-19004:8000-8001 busybox true
+        [ "$status" -eq 125 ]
+}
+
+@test "ping, over IPv4 and IPv6" {
         boxlet exec n ping -c 1 -W 5 192.0.2.1
+        boxlet exec n ping -6 -c 1 -W 5 2001:db8:1::1
+}
+
+@test "a plain user has a network, and publishes ports" {
+        user_home
+        cp -r "$BOXLET_TMP/busybox" "$BATS_TEST_TMPDIR/tree"
+        chmod -R a+rX "$BATS_TEST_TMPDIR/tree"
+        chown nobody "$home"
+        as_user import --change 'CMD ["sh"]' "$BATS_TEST_TMPDIR/tree" busybox >/dev/null
+        as_user run -d --name p -p 127.0.0.1:19005:8000 busybox sh -c 'mkdir /w; echo page >/w/x; exec httpd -f -p 8000 -h /w' >/dev/null
+        fetch() { [ "$(printf 'GET /x HTTP/1.0\r\n\r\n' | socat -t 5 - TCP:127.0.0.1:19005 | tail -n 1)" = page ]; }
+        eventually 20 fetch
+        run as_user exec p sh -c 'sleep 2 | nc outside.test 7003'
+        as_user rm -f p
+        [ "$output" = "hello from outside" ]
 }
 
 @test "a published port is reached from the host" {
@@ -54,9 +107,6 @@ teardown_file() { box_home_end; }
         fetch() { [ "$(printf 'GET /x HTTP/1.0\r\n\r\n' | socat -t 5 - "TCP:127.0.0.1:$port" | tail -n 1)" = page ]; }
         eventually 20 fetch
 }
-
-# listening PORT: somebody of this namespace listens on it.
-listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 @test "a port that is taken is told before anything boots" {
         local proto option server id
