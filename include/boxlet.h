@@ -261,7 +261,9 @@ struct boxlet_box_options {
         const char *health_cmd;
         int64_t health_interval_ms, health_timeout_ms, health_start_period_ms, health_start_interval_ms;
         uint32_t health_retries;
-        int no_health; /* 1: none, whatever the image says */
+        int no_health;    /* 1: none, whatever the image says */
+        const char *jail; /* "auto": the machine's process is jailed as far as the host allows; "require": it
+                             does not start where that is weaker than it should be. NULL: "auto" */
 };
 /* Zero everywhere but where zero is no default. */
 #define BOXLET_BOX_OPTIONS_INIT                                                                            \
@@ -269,7 +271,7 @@ struct boxlet_box_options {
                 sizeof(struct boxlet_box_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,   \
                     NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -1, 0, 0, 0, 0, 0,      \
                     BOXLET_PULL_MISSING, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, \
-                    0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0                                                     \
+                    0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, NULL                                               \
         }
 
 /* Makes a box; the image is pulled if the policy says so. It exists, with its disk, until removed. */

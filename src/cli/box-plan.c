@@ -61,6 +61,9 @@ const struct cli_option box_plan_options[] = {
      "Stop it when for so long nobody was in it, and it printed, received and sent nothing"},
     {0, "init", OPTION_FLAG, AT(init), NULL, "Run a small init as process 1, which reaps what is orphaned"},
     {'i', "interactive", OPTION_FLAG, AT(interactive), NULL, "Keep standard input open"},
+    {0, "jail", OPTION_CHOICE, AT(jail), "HOW",
+     "Jail the machine's process as far as the host allows, or refuse to start where a part is missing",
+     "auto|require", OPERAND_CHOICE},
     {0, "kernel", OPTION_PATH, AT(kernel), "FILE", "Boot this kernel (an uncompressed vmlinux)", NULL,
      OPERAND_FILE},
     {'l', "label", OPTION_LIST, AT(labels), "KEY[=VALUE]", "Put a label on the box"},
@@ -324,6 +327,7 @@ void box_plan_options_for(const struct box_plan *plan, struct boxlet_box_options
         options.restart = plan->restart;
         options.stop_after_ms = plan->stop_after_ms;
         options.idle_stop_ms = plan->idle_stop_ms;
+        options.jail = plan->jail;
         *ret_options = options;
 }
 

@@ -10,7 +10,7 @@ struct box_plan {
         struct text_list operands;
         const char *name, *entrypoint, *hostname, *user, *working_dir;
         const char *network, *engine, *kernel, *pull, *platform, *stop_signal, *docker_socket, *cpus;
-        const char *id_file, *pid_file, *restart;
+        const char *id_file, *pid_file, *restart, *jail;
         struct text_list env, env_files, publish, tmpfs, ulimits, cap_add, cap_drop, labels, cmd, volumes,
             mounts, label_files, annotations, log_opts;
         int64_t stop_timeout_ms, pids_limit, stop_after_ms, idle_stop_ms;

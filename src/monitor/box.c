@@ -613,8 +613,16 @@ static void machine_connections(struct machine *machine, int64_t count, void *da
         idle_connections(b->idle, count);
 }
 
+static void machine_jail_lacks(struct machine *machine, const char *words, void *data)
+{
+        struct box *b = data;
+        (void)machine;
+        (void)snprintf(b->state.jail_lacks, sizeof(b->state.jail_lacks), "%s", words); /* cut is fine */
+        save_state(b, false);
+}
+
 static const struct machine_ops machine_ops = {machine_connection, machine_paused, machine_connections,
-                                               machine_is_down};
+                                               machine_jail_lacks, machine_is_down};
 
 static void network_died(struct network *network, bool no_uplink, const char *reason, void *data)
 {

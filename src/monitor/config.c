@@ -107,6 +107,8 @@ static int read_machine(struct config *c, struct error *err)
         if (r == 0)
                 r = json_get_bool_or(o, "debug_console", false, &c->debug_console, err);
         if (r == 0)
+                r = json_get_string_or(o, "jail", "auto", &c->jail, err);
+        if (r == 0)
                 r = json_get_integer_or(o, "boot_timeout_ms", 1, 86400000, 120000, &c->boot_timeout_ms, err);
         return r;
 }

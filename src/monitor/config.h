@@ -52,6 +52,7 @@ struct config {
         const char *vmm, *qemu, *passt;
         const char *engine, *accel, *kernel, *initrd, *kernel_arguments;
         bool debug_console;
+        const char *jail;
         const char *image, *disk; /* disk NULL: the upper folder is a tmpfs */
         const char *hostname;
         int64_t cpus, memory_bytes, boot_timeout_ms;

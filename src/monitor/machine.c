@@ -122,12 +122,13 @@ static json_t *describe(const struct machine_plan *plan)
             plan->net_fd < 0 ? json_null() : json_pack("{s:i, s:s}", "fd", CHILD_NET, "mac", plan->mac);
         json_t *kvm_fd = is_kvm(c) ? json_integer(CHILD_KVM) : NULL;
         return json_pack(
-            "{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o, s:o*, s:b}",
+            "{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o, s:o*, s:b, s:s}",
             "engine", c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
             (json_int_t)c->memory_bytes, "kernel_fd", CHILD_KERNEL, "initrd_fd", CHILD_INITRD,
             "kernel_arguments", c->kernel_arguments, "disks", disks, "net", net, "console_fd", CHILD_CONSOLE,
             "vsock_fd", CHILD_VSOCK, "monitor_fd", CHILD_MONITOR, "log_fd", 2, "qemu", c->qemu, "shares",
-            shares_describe(c->shares, CHILD_SHARES), "kvm_fd", kvm_fd, "debug_console", c->debug_console);
+            shares_describe(c->shares, CHILD_SHARES), "kvm_fd", kvm_fd, "debug_console", c->debug_console,
+            "jail", c->jail);
 }
 
 static int make_config_fd(const struct machine_plan *plan, int *ret_fd, struct error *err)
@@ -204,6 +205,8 @@ static void take_event(struct machine *m, const json_t *json, int *fd)
         } else if (strcmp(event, "connections") == 0 &&
                    json_get_integer(json, "count", 0, INT32_MAX, &number, NULL) == 0) {
                 m->ops->connections(m, number, m->data);
+        } else if (strcmp(event, "jail") == 0 && json_is_string(json_object_get(json, "lacks"))) {
+                m->ops->jail_lacks(m, json_string_value(json_object_get(json, "lacks")), m->data);
         } else if (strcmp(event, "ended") == 0 && m->end.reason[0] == '\0') {
                 copy_text(json, "reason", m->end.reason, sizeof(m->end.reason));
                 copy_text(json, "detail", m->end.detail, sizeof(m->end.detail));

@@ -24,6 +24,8 @@ struct machine_ops {
         void (*paused)(struct machine *machine, bool paused, void *data);
         /* So many vsock connections there are: after machine_watch(), and then whenever it changes. */
         void (*connections)(struct machine *machine, int64_t count, void *data);
+        /* What the host does not give boxlet-vmm's jail, in words. */
+        void (*jail_lacks)(struct machine *machine, const char *words, void *data);
         /* Nothing runs any more: boxlet-vmm has ended and is reaped. The last call. */
         void (*down)(struct machine *machine, const struct machine_end *end, void *data);
 };

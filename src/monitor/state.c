@@ -110,6 +110,8 @@ static json_t *document(const struct state *s)
                 r = json_object_set_new(json, "stopped", json_true());
         if (r == 0 && s->restarts != 0)
                 r = json_object_set_new(json, "restarts", json_integer(s->restarts));
+        if (r == 0 && s->jail_lacks[0] != '\0')
+                r = json_object_set_new(json, "jail_lacks", json_string(s->jail_lacks));
         if (r == 0 && s->stage != NULL)
                 r = json_object_set_new(json, "stage", json_string(s->stage));
         if (r == 0 && s->stage != NULL)

@@ -33,10 +33,11 @@ struct state {
         int64_t restarts;
         const char *stage; /* NULL: nothing failed */
         char error[ERROR_TEXT_MAX];
-        json_t *warnings; /* array */
-        json_t *ports;    /* array, or NULL */
-        json_t *health;   /* health.h's, or NULL */
-        json_t *monitor;  /* {"pid", "start_time", "boot_id"} */
+        char jail_lacks[256]; /* what the machine's jail is without, in words; "" for nothing */
+        json_t *warnings;     /* array */
+        json_t *ports;        /* array, or NULL */
+        json_t *health;       /* health.h's, or NULL */
+        json_t *monitor;      /* {"pid", "start_time", "boot_id"} */
 };
 
 /* dir_fd is borrowed. */

@@ -120,6 +120,12 @@ static bool good_engine(const json_t *value)
         return is_one_of(value, words);
 }
 
+static bool good_jail(const json_t *value)
+{
+        static const char *const words[] = {"auto", "require", NULL};
+        return is_one_of(value, words);
+}
+
 static bool good_labels(const json_t *value)
 {
         const char *key;
@@ -263,22 +269,39 @@ static const struct member {
         const char *of_host;
         bool optional;
 } members[] = {
-    {"spec", good_object, NULL, false},         {"command", good_object, NULL, true},
-    {"volumes", good_paths, NULL, false},       {"labels", good_labels, NULL, false},
-    {"stop_signal", good_signal, NULL, false},  {"stop_timeout_ms", good_time, NULL, false},
-    {"hostname", good_hostname, NULL, false},   {"publish", good_publish, NULL, false},
-    {"network", good_network, NULL, false},     {"cpus", good_cpus, NULL, false},
-    {"memory_bytes", good_memory, NULL, false}, {"disk_bytes", good_disk, NULL, false},
-    {"engine", good_engine, NULL, false},       {"kernel", good_kernel, "a kernel", true},
-    {"stdin", good_flag, NULL, false},          {"readonly", good_flag, NULL, false},
-    {"init", good_flag, NULL, false},           {"auto_remove", good_flag, NULL, false},
-    {"support_docker", good_flag, NULL, true},  {"debug_console", good_flag, NULL, true},
-    {"shares", good_shares, "folders", true},   {"mounts", good_objects, NULL, true},
-    {"disks", good_disks, "volumes", true},     {"forwards", good_forwards, "sockets", true},
-    {"pid_file", is_path, "a pid file", true},  {"log", good_log, NULL, true},
-    {"restart", good_restart, NULL, true},      {"nano_cpus", good_nano_cpus, NULL, true},
-    {"pids_limit", good_pids, NULL, true},      {"stop_after_ms", good_limit, NULL, true},
-    {"idle_stop_ms", good_limit, NULL, true},   {"health", health_is_good, NULL, true},
+    {"spec", good_object, NULL, false},
+    {"command", good_object, NULL, true},
+    {"volumes", good_paths, NULL, false},
+    {"labels", good_labels, NULL, false},
+    {"stop_signal", good_signal, NULL, false},
+    {"stop_timeout_ms", good_time, NULL, false},
+    {"hostname", good_hostname, NULL, false},
+    {"publish", good_publish, NULL, false},
+    {"network", good_network, NULL, false},
+    {"cpus", good_cpus, NULL, false},
+    {"memory_bytes", good_memory, NULL, false},
+    {"disk_bytes", good_disk, NULL, false},
+    {"engine", good_engine, NULL, false},
+    {"kernel", good_kernel, "a kernel", true},
+    {"stdin", good_flag, NULL, false},
+    {"readonly", good_flag, NULL, false},
+    {"init", good_flag, NULL, false},
+    {"auto_remove", good_flag, NULL, false},
+    {"support_docker", good_flag, NULL, true},
+    {"debug_console", good_flag, NULL, true},
+    {"shares", good_shares, "folders", true},
+    {"mounts", good_objects, NULL, true},
+    {"disks", good_disks, "volumes", true},
+    {"forwards", good_forwards, "sockets", true},
+    {"pid_file", is_path, "a pid file", true},
+    {"log", good_log, NULL, true},
+    {"restart", good_restart, NULL, true},
+    {"nano_cpus", good_nano_cpus, NULL, true},
+    {"pids_limit", good_pids, NULL, true},
+    {"stop_after_ms", good_limit, NULL, true},
+    {"idle_stop_ms", good_limit, NULL, true},
+    {"health", health_is_good, NULL, true},
+    {"jail", good_jail, NULL, true},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 

@@ -119,6 +119,8 @@ static void fill_defaults(struct boxlet_box_options *o)
                 o->stop_timeout_ms = DEFAULT_STOP_MS;
         if (o->engine == NULL)
                 o->engine = "auto";
+        if (o->jail == NULL)
+                o->jail = "auto";
         if (o->network == NULL)
                 o->network = "default";
 }
@@ -151,7 +153,7 @@ static int make_config(struct plan *plan, struct error *err)
         }
         cleanup_json json_t *json =
             json_pack("{s:O, s:O, s:O, s:i, s:I, s:s, s:o, s:s, s:i, s:I, s:I, s:s, s:s?, s:b, s:b, s:b, "
-                      "s:b, s:b, s:b, s:o}",
+                      "s:b, s:b, s:b, s:s, s:o}",
                       "spec", plan->spec.document, "volumes", plan->spec.volumes, "labels", plan->spec.labels,
                       "stop_signal", plan->spec.stop_signal, "stop_timeout_ms",
                       (json_int_t)o->stop_timeout_ms, "hostname", plan->hostname, "publish",
@@ -160,7 +162,7 @@ static int make_config(struct plan *plan, struct error *err)
                       "engine", o->engine, "kernel", kernel, "stdin", o->stdin_open != 0, "readonly",
                       o->read_only != 0, "init", o->init != 0, "auto_remove", o->auto_remove != 0,
                       "support_docker", o->support_docker != 0, "debug_console", o->debug_console != 0,
-                      "shares", shares_describe(&plan->mounts));
+                      "jail", o->jail, "shares", shares_describe(&plan->mounts));
         struct restart_policy restart = {.kind = RESTART_NO};
         (void)restart_parse(o->restart, &restart, NULL); /* checked before */
         if (json != NULL && json_object_set_new(json, "restart", restart_describe(&restart)) == 0 &&
@@ -230,6 +232,8 @@ static int check_options(struct boxlet *b, struct boxlet_box_options *o, struct 
                 r = check_restart(o, &restart, err);
         if (r == 0 && o->name != NULL)
                 r = words_check_name(o->name, err);
+        if (r == 0 && strcmp(o->jail, "auto") != 0 && strcmp(o->jail, "require") != 0)
+                r = error_set(err, -EINVAL, "create box: the jail is '%s', not auto or require", o->jail);
         if (r == 0)
                 r = engine_choose(o->engine, b->home_fd, &engine, err);
         for (size_t i = 0; r == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {

@@ -136,14 +136,15 @@ static json_t *state_part(const struct view *v)
         if (v->report.why != NULL)
                 error = v->report.why;
         return json_pack(
-            "{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o, s:o*}", "Status",
+            "{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o*}", "Status",
             life_name(life), "Running", is_up, "Paused", life == LIFE_PAUSED, "Restarting",
             life == LIFE_RESTARTING, "OOMKilled", json_is_true(json_object_get(s, "oom_killed")), "Dead",
             life == LIFE_DEAD, "Pid", (json_int_t)(is_up ? pid : 0), "ExitCode",
             v->report.exit_code < 0 ? 0 : v->report.exit_code, "Error", error == NULL ? "" : error,
             "StartedAt", time_json(integer(s, "started_ns")), "FinishedAt",
             time_json(life == LIFE_RUNNING || life == LIFE_PAUSED ? 0 : integer(s, "finished_ns")), "Stage",
-            lent(s, "stage"), "Warnings", lent(s, "warnings"), "Health", health_state(s));
+            lent(s, "stage"), "Warnings", lent(s, "warnings"), "JailLacks", lent(s, "jail_lacks"), "Health",
+            health_state(s));
 }
 
 static const char *user_of(const json_t *process)
@@ -202,20 +203,22 @@ static json_t *host_part(const struct view *v)
         const json_t *c = v->config;
         const json_t *annotations = json_object_get(json_object_get(c, "spec"), "annotations");
         int64_t nano_cpus = integer(c, "nano_cpus");
-        return json_pack(
-            "{s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}",
-            "StopAfterMs", lent(c, "stop_after_ms"), "IdleStopMs", lent(c, "idle_stop_ms"), "NetworkMode",
-            lent(c, "network"), "NanoCpus",
-            (json_int_t)(nano_cpus != 0 ? nano_cpus : integer(c, "cpus") * NS), "PidsLimit",
-            (json_int_t)integer(c, "pids_limit"), "Memory", (json_int_t)integer(c, "memory_bytes"),
-            "PortBindings", port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
-            "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
-            json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
-            lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
-            lent(c, "stop_timeout_ms"), "Privileged", json_is_true(json_object_get(c, "support_docker")),
-            "DockerSocket", lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "RestartPolicy",
-            restart_part(v), "LogConfig", log_json(v), "Annotations",
-            annotations == NULL ? json_object() : json_incref((json_t *)annotations));
+        return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:b, s:b, s:b, s:o, s:o, s:I, s:o, s:b, "
+                         "s:o, s:o, s:o, s:o}",
+                         "Jail", lent(c, "jail"), "StopAfterMs", lent(c, "stop_after_ms"), "IdleStopMs",
+                         lent(c, "idle_stop_ms"), "NetworkMode", lent(c, "network"), "NanoCpus",
+                         (json_int_t)(nano_cpus != 0 ? nano_cpus : integer(c, "cpus") * NS), "PidsLimit",
+                         (json_int_t)integer(c, "pids_limit"), "Memory",
+                         (json_int_t)integer(c, "memory_bytes"), "PortBindings",
+                         port_map(json_object_get(c, "publish")), "AutoRemove", v->record->auto_remove,
+                         "ReadonlyRootfs", json_is_true(json_object_get(c, "readonly")), "Init",
+                         json_is_true(json_object_get(c, "init")), "Engine", lent(c, "engine"), "Kernel",
+                         lent(c, "kernel"), "DiskSize", (json_int_t)integer(c, "disk_bytes"), "StopTimeoutMs",
+                         lent(c, "stop_timeout_ms"), "Privileged",
+                         json_is_true(json_object_get(c, "support_docker")), "DockerSocket",
+                         lent(json_array_get(json_object_get(c, "forwards"), 0), "path"), "RestartPolicy",
+                         restart_part(v), "LogConfig", log_json(v), "Annotations",
+                         annotations == NULL ? json_object() : json_incref((json_t *)annotations));
 }
 
 static json_t *inspect_json(struct boxlet *b, const struct view *v)

@@ -119,19 +119,19 @@ static json_t *box_json(const struct start *s)
         json_t *network =
             has_network(c) ? json_pack("{s:O}", "publish", json_object_get(c, "publish")) : json_null();
         return json_pack(
-            "{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s, s:O*}, s:{s:s, s:s, "
+            "{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s, s:O*, s:O*}, s:{s:s, s:s, "
             "s:O, s:O}, s:o, s:O,"
             " s:{s:O, s:O*, s:O, s:O, s:O}, s:O, s:O*}",
             "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm, "qemu",
             s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel", s->engine.accel,
             "cpus", json_object_get(c, "cpus"), "memory_bytes", json_object_get(c, "memory_bytes"), "kernel",
-            s->kernel, "initrd", s->agent, "debug_console", json_object_get(c, "debug_console"), "root",
-            "image", s->rootfs, "disk", "disk.ext4", "readonly", json_object_get(c, "readonly"), "volumes",
-            json_object_get(c, "volumes"), "network", network, "hostname", json_object_get(c, "hostname"),
-            "container", "spec", json_object_get(c, "spec"), "command", json_object_get(c, "command"),
-            "stdin", json_object_get(c, "stdin"), "stop_signal", json_object_get(c, "stop_signal"),
-            "stop_timeout_ms", json_object_get(c, "stop_timeout_ms"), "auto_remove",
-            json_object_get(c, "auto_remove"), "shares", shares);
+            s->kernel, "initrd", s->agent, "debug_console", json_object_get(c, "debug_console"), "jail",
+            json_object_get(c, "jail"), "root", "image", s->rootfs, "disk", "disk.ext4", "readonly",
+            json_object_get(c, "readonly"), "volumes", json_object_get(c, "volumes"), "network", network,
+            "hostname", json_object_get(c, "hostname"), "container", "spec", json_object_get(c, "spec"),
+            "command", json_object_get(c, "command"), "stdin", json_object_get(c, "stdin"), "stop_signal",
+            json_object_get(c, "stop_signal"), "stop_timeout_ms", json_object_get(c, "stop_timeout_ms"),
+            "auto_remove", json_object_get(c, "auto_remove"), "shares", shares);
 }
 
 /* The machine is for the files only: nothing of the box's shows. */

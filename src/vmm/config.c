@@ -62,10 +62,24 @@ static int get_engine(const json_t *doc, struct config *c, struct error *err)
         return c->qemu == NULL ? error_errno(err, -ENOMEM, "read configuration") : 0;
 }
 
+static int get_jail(const json_t *doc, struct config *c, struct error *err)
+{
+        const char *jail;
+        int r = json_get_string_or(doc, "jail", "auto", &jail, err);
+        if (r < 0)
+                return r;
+        if (strcmp(jail, "auto") != 0 && strcmp(jail, "require") != 0)
+                return error_set(err, -EINVAL, "jail '%s' is neither auto nor require", jail);
+        c->jail_required = strcmp(jail, "require") == 0;
+        return 0;
+}
+
 static int get_words(const json_t *doc, struct config *c, struct error *err)
 {
         const char *arguments;
         int r = get_engine(doc, c, err);
+        if (r == 0)
+                r = get_jail(doc, c, err);
         if (r == 0)
                 r = json_get_string_or(doc, "kernel_arguments", "", &arguments, err);
         if (r < 0)

@@ -57,6 +57,7 @@ struct config {
         int monitor_fd;
         int log_fd;
         int kvm_fd;         /* /dev/kvm, for engine kvm; else -1 */
+        bool jail_required; /* the machine does not start if the host allows less than the whole jail */
         bool debug_console; /* a serial port that shows all of the kernel's messages; engine kvm */
         char *qemu;         /* NULL for engine kvm */
 };

@@ -56,6 +56,11 @@ int link_send_connections(struct link *l, unsigned count)
         return send_document(l, json_pack("{s:s,s:i}", "event", "connections", "count", (int)count), NULL, 0);
 }
 
+int link_send_jail(struct link *l, const char *lacks)
+{
+        return send_document(l, json_pack("{s:s,s:s}", "event", "jail", "lacks", lacks), NULL, 0);
+}
+
 int link_send_connection(struct link *l, uint32_t port, int fd)
 {
         return send_document(l, json_pack("{s:s,s:I}", "event", "connection", "port", (json_int_t)port), &fd,

@@ -26,6 +26,7 @@ void link_free(struct link *link);
 int link_send_running(struct link *link);
 int link_send_paused(struct link *link, bool paused);
 int link_send_connections(struct link *link, unsigned count);
+int link_send_jail(struct link *link, const char *lacks);
 int link_send_connection(struct link *link, uint32_t port, int fd); /* fd stays the caller's */
 int link_send_ended(struct link *link, const char *reason, const char *detail);
 

@@ -201,10 +201,30 @@ static void close_handed_over(struct config *c)
                 close_fd(&c->disks[i].fd);
 }
 
+/* Tells what the host does not give the jail; false if that is too much. */
+static bool is_jailed_enough(struct vmm *v)
+{
+        char lacks[256];
+        jail_describe(v->jail.lacks, lacks, sizeof(lacks));
+        if (lacks[0] == '\0')
+                return true;
+        log_info("the jail: %s", lacks);
+        if (link_send_jail(v->link, lacks) < 0)
+                log_warning("cannot tell the monitor what the jail is without");
+        if (!v->config.jail_required || !jail_too_weak(v->jail.lacks))
+                return true;
+        v->reason = reason_of(MACHINE_START_FAILED);
+        (void)snprintf(v->detail, sizeof(v->detail), "--jail require: the jail is too weak on this host: %s",
+                       lacks); /* fits */
+        return false;
+}
+
 /* Runs the machine to its end; v->reason says which. */
 static void run(struct vmm *v)
 {
         struct error err = ERROR_INIT;
+        if (!is_jailed_enough(v))
+                return;
         int r = v->machine->ops->start(v->machine, &err);
         close_handed_over(&v->config);
         if (r == 0 && jail_before_guest(&v->jail, &err) < 0) {

@@ -439,6 +439,7 @@ int boxlet_box_create(struct boxlet *boxlet, const struct boxlet_box_options *o,
         note_list("publish", o->publish);
         note_text("network", o->network);
         note_number("debug_console", o->debug_console, 0);
+        note_text("jail", o->jail);
         note_number("cpus", o->cpus, 0);
         note_number("nano_cpus", (int64_t)o->nano_cpus, 0);
         note_number("pids_limit", o->pids_limit, 0);

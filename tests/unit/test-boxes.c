@@ -232,6 +232,9 @@ static void what_cannot_be_is_refused_before_anything_is_made(void **state)
         o.engine = "warp";
         expect_refused(&w, &o, -EINVAL, "warp");
         o = tiny(NULL);
+        o.jail = "perhaps";
+        expect_refused(&w, &o, -EINVAL, "perhaps");
+        o = tiny(NULL);
         o.memory_bytes = 1;
         expect_refused(&w, &o, -EINVAL, "memory");
         o = tiny(NULL);

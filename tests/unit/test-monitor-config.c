@@ -39,6 +39,7 @@ static void defaults_are_as_documented(void **state)
         assert_int_equal(parse(&p, &c, NULL), 0);
         assert_string_equal(c.name, ID);
         assert_string_equal(c.engine, "qemu");
+        assert_string_equal(c.jail, "auto");
         assert_string_equal(c.accel, "tcg");
         assert_int_equal(c.cpus, 2);
         assert_int_equal(c.memory_bytes, 536870912);
@@ -59,7 +60,7 @@ static void everything_is_read(void **state)
         struct config c;
         const struct parts p = {
             .machine = "{\"engine\":\"qemu\",\"accel\":\"kvm\",\"cpus\":3,\"memory_bytes\":268435456,"
-                       "\"kernel\":\"/k\",\"initrd\":\"/i\"}",
+                       "\"kernel\":\"/k\",\"initrd\":\"/i\",\"jail\":\"require\"}",
             .root = "{\"image\":\"/r\",\"disk\":\"disk.ext4\",\"readonly\":true,\"volumes\":[\"/v\"]}",
             .network = "{\"publish\":[{\"address\":\"::1\",\"host_port\":8080,\"box_port\":80},"
                        "{\"address\":null,\"host_port\":0,\"box_port\":53,\"protocol\":\"udp\"}]}",
@@ -69,6 +70,7 @@ static void everything_is_read(void **state)
                     "\"path\":\"/e\"}]"};
         assert_int_equal(parse(&p, &c, NULL), 0);
         assert_string_equal(c.accel, "kvm");
+        assert_string_equal(c.jail, "require");
         assert_int_equal(c.cpus, 3);
         assert_string_equal(c.disk, "disk.ext4");
         assert_int_equal(json_array_size(c.volumes), 1);

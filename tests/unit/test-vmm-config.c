@@ -126,6 +126,30 @@ static void engine_kvm_wants_its_device(void **state)
         config_done(&c);
 }
 
+static void the_jail_may_be_required(void **state)
+{
+        (void)state;
+        static const char *const words[] = {"auto", "require", "perhaps"};
+        struct config c;
+        struct error err = ERROR_INIT;
+        assert_int_equal(config_parse(good, strlen(good), &c, &err), 0);
+        assert_false(c.jail_required);
+        config_done(&c);
+        json_t *document = json_loads(good, 0, NULL);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(json_object_set_new(document, "jail", json_string(words[i])), 0);
+                char *text = json_dumps(document, 0);
+                assert_int_equal(config_parse(text, strlen(text), &c, &err), i < 2 ? 0 : -EINVAL);
+                free(text);
+                if (i < 2) {
+                        assert_int_equal(c.jail_required, i == 1);
+                        config_done(&c);
+                }
+        }
+        assert_non_null(strstr(err.text, "'perhaps' is neither auto nor require"));
+        json_decref(document);
+}
+
 static void long_kernel_arguments_are_refused(void **state)
 {
         (void)state;
@@ -158,6 +182,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_good_document_is_read),
     cmocka_unit_test(bad_documents_are_refused),
     cmocka_unit_test(engine_kvm_wants_its_device),
+    cmocka_unit_test(the_jail_may_be_required),
     cmocka_unit_test(long_kernel_arguments_are_refused),
     cmocka_unit_test(descriptors_must_be_what_they_are_for),
 };

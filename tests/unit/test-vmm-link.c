@@ -77,6 +77,8 @@ static void events_are_documents(void **state)
         begin();
         assert_int_equal(link_send_running(vmm_link), 0);
         expect_packet("{\"event\":\"running\"}");
+        assert_int_equal(link_send_jail(vmm_link, "no user namespace"), 0);
+        expect_packet("{\"event\":\"jail\",\"lacks\":\"no user namespace\"}");
         assert_int_equal(link_send_ended(vmm_link, "engine-died", "a \"quoted\" word"), 0);
         expect_packet(
             "{\"event\":\"ended\",\"reason\":\"engine-died\",\"detail\":\"a \\\"quoted\\\" word\"}");
