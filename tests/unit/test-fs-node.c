@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include "fuse-client.h"
+#include "vmm/fs/call.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,6 +23,9 @@ static int folder;
 static void (*hook)(void);
 static unsigned hook_at;
 
+static void (*after_create)(void); /* once, after the next openat(2) that may make a file */
+static unsigned getdents_fails_at; /* the how-manieth getdents64(2) from now on fails; 0: none */
+
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
@@ -33,12 +37,34 @@ long __wrap_syscall(long number, ...)
         for (unsigned i = 0; i < 6; i++)
                 a[i] = va_arg(list, long); /* as syscall(2) itself does: it takes what is there */
         va_end(list);
+        if (number == SYS_getdents64 && getdents_fails_at > 0 && --getdents_fails_at == 0) {
+                errno = EIO;
+                return -1;
+        }
         if (number == SYS_openat2 && hook != NULL && --hook_at == 0) {
                 void (*now)(void) = hook;
                 hook = NULL;
                 now();
         }
         return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+int __real_openat64(int dir_fd, const char *path, int flags, ...);
+int __wrap_openat64(int dir_fd, const char *path, int flags, ...);
+
+int __wrap_openat64(int dir_fd, const char *path, int flags, ...)
+{
+        va_list list;
+        va_start(list, flags);
+        mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+        va_end(list);
+        int fd = __real_openat64(dir_fd, path, flags, mode);
+        if ((flags & O_CREAT) && after_create != NULL) {
+                void (*now)(void) = after_create;
+                after_create = NULL;
+                now();
+        }
+        return fd;
 }
 
 static void before_openat2(unsigned at, void (*what)(void))
@@ -79,7 +105,7 @@ static void begin(unsigned descriptors)
         assert_int_equal(mkdirat(top, "share", 0755), 0);
         folder = openat(top, "share", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int path = openat(top, "share", O_PATH | O_CLOEXEC);
-        client = (struct client){.descriptors = descriptors, .nodes = client.nodes};
+        client = (struct client){.descriptors = descriptors, .nodes = client.nodes, .owners = client.owners};
         client_share(&client, path, false, FS_CACHE_AUTO);
         client_begin(&client);
         client_like(&other);
@@ -159,6 +185,90 @@ static void a_forgotten_folder_may_go_while_it_is_opened(void **state)
                 client_forget(&client, f, 2);
                 assert_int_equal(client_getattr(&client, f, &attr), -ESTALE);
         }
+        end();
+}
+
+static void move_the_file(void)
+{
+        assert_int_equal(client_rename(&other, client_walk(&other, "0/a/b"), "f", client_walk(&other, "0"),
+                                       "g", 0),
+                         0);
+}
+
+/* It is not stale because it was opened where it had been. */
+static void a_file_may_move_while_it_is_opened(void **state)
+{
+        (void)state;
+        struct fuse_attr attr;
+        begin(FS_DESCRIPTORS_MIN);
+        make_folders();
+        make_others();
+        uint64_t f = client_walk(&client, "0/a/b/f");
+        push_out(&client);
+        before_openat2(3, move_the_file);
+        assert_int_equal(client_getattr(&client, f, &attr), 0);
+        assert_null(hook);
+        assert_int_equal(attr.nlink, 2);
+        end();
+}
+
+static void put_another_in_its_place(void)
+{
+        assert_int_equal(renameat(folder, "new", folder, "old"), 0);
+        assert_int_equal(renameat(folder, "x0", folder, "new"), 0);
+}
+
+/* The host changes names while the guest makes a file: another file is not given away. */
+static void what_is_made_gets_its_owner_by_its_descriptor(void **state)
+{
+        (void)state;
+        struct fuse_open_out opened;
+        struct stat st;
+        if (geteuid() != 0)
+                unit_skip("only root gives files away");
+        client.owners = FS_OWNERS_REAL;
+        begin(FS_DESCRIPTORS_MIN);
+        make_others();
+        client.uid = client.gid = 1234;
+        after_create = put_another_in_its_place;
+        assert_int_equal(client_create(&client, client_walk(&client, "0"), "new", O_RDWR, 0600, &entry,
+                                       &opened),
+                         0);
+        assert_int_equal(entry.attr.uid, 1234);
+        assert_int_equal(fstatat(folder, "new", &st, 0), 0);
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(fstatat(folder, "old", &st, 0), 0);
+        assert_int_equal(st.st_uid, 1234);
+        end();
+}
+
+/* A folder that can be read in part only: what the guest was given is what is counted. */
+static void a_failing_folder_gives_what_it_gave(void **state)
+{
+        (void)state;
+        struct fuse_open_out opened;
+        size_t before, after, descriptors, known = 0;
+        begin(FS_DESCRIPTORS_MIN);
+        make_others();
+        uint64_t root = client_walk(&client, "0");
+        nodes_count(client.fs->nodes, &before, &descriptors);
+        assert_int_equal(client_open(&client, FUSE_OPENDIR, root, 0, &opened), 0);
+        struct fuse_read_in in = {.fh = opened.fh, .size = 65536};
+        getdents_fails_at = 2;
+        assert_int_equal(client_call(&client, FUSE_READDIRPLUS, root, &in, sizeof(in), NULL, 0), 0);
+        assert_int_equal(getdents_fails_at, 0);
+        size_t size = client.filled - sizeof(struct fuse_out_header);
+        for (size_t at = 0; at < size;) {
+                struct fuse_direntplus e;
+                memcpy(&e, (const uint8_t *)client_reply(&client) + at, sizeof(e));
+                known += e.entry_out.nodeid != 0;
+                at += FUSE_DIRENTPLUS_SIZE(&e);
+        }
+        nodes_count(client.fs->nodes, &after, &descriptors);
+        assert_true(known > 0);
+        assert_int_equal(after - before, known);
+        getdents_fails_at = 1;
+        assert_int_equal(client_call(&client, FUSE_READDIRPLUS, root, &in, sizeof(in), NULL, 0), -EIO);
         end();
 }
 
@@ -313,6 +423,9 @@ static void an_open_file_that_the_host_replaced_stays_what_it_was(void **state)
 
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_forgotten_folder_may_go_while_it_is_opened),
+    cmocka_unit_test(a_file_may_move_while_it_is_opened),
+    cmocka_unit_test(what_is_made_gets_its_owner_by_its_descriptor),
+    cmocka_unit_test(a_failing_folder_gives_what_it_gave),
     cmocka_unit_test(threads_ask_for_what_is_forgotten),
     cmocka_unit_test(files_known_at_a_time_have_a_limit),
     cmocka_unit_test(an_open_file_without_a_name_is_served_by_its_handle),

@@ -128,12 +128,12 @@ static int own_really(const struct call *c, struct spot spot, const struct stat 
 {
         if (st->st_uid == c->head.uid && st->st_gid == gid)
                 return 0;
-        return fchownat(spot.fd, spot.name, c->head.uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+        int flags = AT_SYMLINK_NOFOLLOW | (spot.name[0] == '\0' ? AT_EMPTY_PATH : 0);
+        return fchownat(spot.fd, spot.name, c->head.uid, gid, flags) < 0 ? -errno : 0;
 }
 
-int fs_own_new(const struct call *c, int dir_fd, const char *name, mode_t mode)
+int fs_own_new(const struct call *c, int dir_fd, struct spot spot, mode_t mode)
 {
-        struct spot spot = {dir_fd, name};
         struct stat dir_st, st;
         struct owner dir_owner, owner = {.uid = c->head.uid, .gid = c->head.gid};
         int r = fs_look(c, (struct spot){dir_fd, ""}, &dir_st, &dir_owner);

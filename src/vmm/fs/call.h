@@ -76,8 +76,8 @@ uint64_t fs_inode_number(struct fs *fs, dev_t dev, uint64_t ino);
  * kept. */
 int fs_set_owner(const struct call *c, struct spot spot, const struct stat *st, const struct owner *owner);
 
-/* Gives what the guest just made at dir/name its owner. */
-int fs_own_new(const struct call *c, int dir_fd, const char *name, mode_t mode);
+/* Gives what the guest just made in a folder its owner. */
+int fs_own_new(const struct call *c, int dir_fd, struct spot spot, mode_t mode);
 
 /* Set-user-ID and set-group-ID go, because the file was written to. */
 int fs_kill_privileges(const struct call *c, int path_fd);

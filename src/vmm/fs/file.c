@@ -112,7 +112,8 @@ static int reply_created(struct call *c, int dir_fd, int fd, mode_t mode)
         struct stat st;
         struct owner owner;
         uint64_t id;
-        int r = fs_own_new(c, dir_fd, c->names[0], mode);
+        int r = fs_own_new(c, dir_fd, (struct spot){file, ""},
+                           mode); /* not by its name, which may be another's */
         if (r == 0)
                 r = fs_look(c, (struct spot){file, ""}, &st, &owner);
         if (r == 0 && c->reply_max < sizeof(entry) + sizeof(struct fuse_open_out))

@@ -106,7 +106,7 @@ int fs_op_readlink(struct call *c)
 /* The end of each: an owner, and an entry as the answer. What could not be given its owner does not stay. */
 static int finish_new(struct call *c, int dir_fd, mode_t mode, bool is_folder)
 {
-        int r = fs_own_new(c, dir_fd, c->names[0], mode);
+        int r = fs_own_new(c, dir_fd, (struct spot){dir_fd, c->names[0]}, mode);
         if (r < 0) {
                 (void)unlinkat(dir_fd, c->names[0], is_folder ? AT_REMOVEDIR : 0); /* as well as it goes */
                 return r;

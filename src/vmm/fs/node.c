@@ -48,6 +48,10 @@
 
 #define BUCKETS_FIRST 256
 
+/* So often may a node move on while it is opened at the place that it had. */
+#define MOVES_MAX 16
+#define MOVED     1
+
 /* Times of files advance in ticks of the host's clock: one that was changed this recently may change again
  * unseen. */
 #define RACY_NS INT64_C(50000000)
@@ -520,7 +524,8 @@ static int open_beneath(const struct node *n, int dir_fd, const char *name)
         return take_fd(&fd);
 }
 
-/* One step of node_fd(), with the lock: opens n, or the topmost of its folders that is closed. */
+/* One step of node_fd(), with the lock: opens n, or the topmost of its folders that is closed. MOVED: it is
+ * somewhere else by now. */
 static int open_one(struct nodes *t, struct node *n)
 {
         char name[NAME_MAX + 1] = "";
@@ -537,7 +542,7 @@ static int open_one(struct nodes *t, struct node *n)
         if (fd == -ESTALE)
                 fd = t->options.reopen(t->options.data, n);
         lock(t);
-        int r = fd < 0 ? fd : 0;
+        int r = fd == -ESTALE && parent != NULL && !is_at(n, parent, name) ? MOVED : fd < 0 ? fd : 0;
         if (fd >= 0 && n->fd < 0)
                 keep_fd(t, n, fd);
         else
@@ -556,10 +561,14 @@ static int open_one(struct nodes *t, struct node *n)
 int node_fd(struct nodes *t, struct node *n)
 {
         int r = 0;
+        unsigned moves = 0;
         lock(t);
         touch(t, n);
-        while (r >= 0 && n->fd < 0)
+        while (r >= 0 && n->fd < 0) {
                 r = open_one(t, n);
+                if (r == MOVED && ++moves > MOVES_MAX)
+                        r = -ESTALE;
+        }
         int fd = n->fd;
         unlock(t);
         return fd >= 0 ? fd : r;

@@ -43,14 +43,14 @@ static int add_segment(struct elf_kernel *k, const Elf64_Phdr *p, uint64_t file_
 {
         uint64_t file_end, memory_end;
         struct elf_segment s = {p->p_offset, p->p_paddr, p->p_filesz, p->p_memsz};
-        if (s.memory_bytes == 0)
-                return 0;
         if (__builtin_add_overflow(s.offset, s.file_bytes, &file_end) || file_end > file_bytes)
                 return error_set(err, -ENOEXEC, "the kernel's file ends before its segment at 0x%" PRIx64,
                                  s.gpa);
         if (s.file_bytes > s.memory_bytes || __builtin_add_overflow(s.gpa, s.memory_bytes, &memory_end))
                 return error_set(err, -ENOEXEC, "the kernel's segment at 0x%" PRIx64 " has impossible sizes",
                                  s.gpa);
+        if (s.memory_bytes == 0)
+                return 0; /* nothing, wherever it is */
         if (s.gpa < minimum || memory_end > limit)
                 return error_set(err, -ENOEXEC,
                                  "the kernel's segment 0x%" PRIx64 "-0x%" PRIx64

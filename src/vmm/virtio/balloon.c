@@ -10,7 +10,8 @@
  *                 guest may use them again
  *
  * Releasing means madvise(2): MADV_DONTNEED on private memory, MADV_REMOVE (which punches the hole in the
- * file) on shared. The next touch finds zeroes.
+ * file) on shared. The next touch finds zeroes, or, where the kernel's or the initramfs' file is mapped
+ * (kvm/load.c), what that file has there: nothing that the guest had not been given before.
  *
  * Invariants:
  * 1. Only whole host pages inside a range that queue.c or memory_translate() has checked are released.
