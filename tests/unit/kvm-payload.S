@@ -184,6 +184,22 @@ payload_virtio:
 9:      movb    $99, %al
         leave
 
+/* The same stores, and nothing else: ends with 11. */
+        .globl payload_stores
+payload_stores:
+        map_devices
+        movl    $DEVICES, %ebx
+        movl    $0x200000, %esi
+1:      lodsl
+        movl    %eax, %edx
+        lodsl
+        cmpl    $-1, %eax
+        je      2f
+        movl    %eax, (%rbx,%rdx)
+        jmp     1b
+2:      movb    $11, %al
+        leave
+
 /*
  * As above, but with line 5 of the IOAPIC going to vector 0x30 here: ends with 0x30 when that is pending at the local
  * APIC. Interrupts stay off, because where kernel code is interpreted they cannot be delivered.

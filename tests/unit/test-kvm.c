@@ -30,14 +30,17 @@
 
 extern const uint8_t payload_start[], payload_end[];
 extern const uint8_t payload_params[], payload_initrd[], payload_memory[], payload_ports[], payload_reset[],
-    payload_triple_fault[], payload_timer[], payload_timer_flood[], payload_hang[], payload_spin[],
-    payload_serial[], payload_mmio[], payload_virtio[], payload_interrupt[], payload_smp[], payload_cpuid[],
-    payload_pvh[];
+    payload_triple_fault[], payload_timer[], payload_timer_flood[], payload_stores[], payload_hang[],
+    payload_spin[], payload_serial[], payload_mmio[], payload_virtio[], payload_interrupt[], payload_smp[],
+    payload_cpuid[], payload_pvh[];
 
 /* A device that answers each chain with the bytes of it, backwards. */
 struct echo {
         struct device device;
         unsigned kicks;
+        int drain_ms;        /* how long its requests under way take: a slow disk */
+        struct source *stop; /* a timer that is due while they are waited for, or NULL */
+        unsigned drains, stops;
 };
 
 static void echo_config_read(struct device *d, uint32_t offset, void *bytes, size_t size)
@@ -60,8 +63,18 @@ static void echo_kick(struct device *d, unsigned queue)
         queue_publish(&d->queues[queue]);
 }
 
+static void echo_drain(struct device *d)
+{
+        struct echo *e = (struct echo *)d;
+        if (e->stop != NULL)
+                (void)source_arm(e->stop, 0);
+        (void)poll(NULL, 0, e->drain_ms);
+        e->drains++;
+}
+
 static void echo_stop(struct device *d)
 {
+        ((struct echo *)d)->stops++;
 }
 
 static const struct device_ops echo_ops = {.name = "echo",
@@ -69,6 +82,7 @@ static const struct device_ops echo_ops = {.name = "echo",
                                            .queue_count = 1,
                                            .config_read = echo_config_read,
                                            .kick = echo_kick,
+                                           .drain = echo_drain,
                                            .stop = echo_stop};
 
 struct bench {
@@ -402,7 +416,7 @@ static void store(struct script *s, uint32_t offset, uint32_t value)
 
 /* Writes rings with one chain, and the stores that bring the device up and kick it. Guest memory is found in
  * our own mappings through the device's queue. */
-static void write_script(struct bench *b)
+static void write_script(struct bench *b, bool reset)
 {
         const struct memory *memory = b->echo.device.queues[0].memory;
         uint8_t *rings = memory_translate(memory, RINGS_GPA, 8192);
@@ -427,6 +441,8 @@ static void write_script(struct bench *b)
         store(&s, MMIO_QUEUE_READY, 1);
         store(&s, MMIO_STATUS, 15);
         store(&s, MMIO_QUEUE_NOTIFY, 0);
+        if (reset)
+                store(&s, MMIO_STATUS, 0);
         store(&s, (uint32_t)RINGS_GPA + 2048, UINT32_MAX);
         /* the payload reads the offset first, then the value; the end is told by the value */
         memcpy(memory_translate(memory, SCRIPT_GPA, sizeof(s.words)), s.words, sizeof(s.words));
@@ -437,7 +453,7 @@ static void guest_drives_a_virtqueue(void **state)
         struct bench b;
         bench_init(&b, payload_virtio, false);
         bench_start(&b);
-        write_script(&b);
+        write_script(&b, false);
         const struct memory *memory = b.echo.device.queues[0].memory;
         bench_run(&b);
         assert_string_equal(b.detail, "the exit port got 5");
@@ -451,10 +467,43 @@ static void interrupt_arrives(void **state)
         struct bench b;
         bench_init(&b, payload_interrupt, false);
         bench_start(&b);
-        write_script(&b);
+        write_script(&b, false);
         bench_run(&b);
         assert_string_equal(b.detail, "the exit port got 48");
         bench_done(&b);
+}
+
+static int64_t now_ms(void)
+{
+        struct timespec now;
+        assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A slow disk's reset: the store returns when nothing of the device's touches memory any more, and not
+ * before. Who stops the machine meanwhile gets it stopped then. */
+static void a_reset_waits_for_requests_and_stop_still_works(void **state)
+{
+        for (int stop = 0; stop < 2; stop++) {
+                struct bench b;
+                struct source *timer;
+                bench_init(&b, payload_stores, false);
+                b.echo.drain_ms = 400;
+                bench_start(&b);
+                write_script(&b, true);
+                assert_int_equal(loop_add_timer(b.loop, stop_later, &b, &timer), 0);
+                b.echo.stop = stop ? timer : NULL;
+                int64_t begun = now_ms();
+                bench_run(&b);
+                assert_true(now_ms() - begun >= 400);
+                assert_true(b.end == MACHINE_GUEST_SHUTDOWN || (stop && b.end == MACHINE_STOPPED));
+                if (!stop)
+                        assert_string_equal(b.detail, "the exit port got 11");
+                assert_int_equal(b.echo.drains, 1);
+                assert_int_equal(b.echo.stops, 1);
+                source_free(timer);
+                bench_done(&b);
+        }
 }
 
 static void start_fails_with_a_reason(void **state)
@@ -501,6 +550,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(serial_port_speaks),
     cmocka_unit_test(guest_drives_a_virtqueue),
     cmocka_unit_test(interrupt_arrives),
+    cmocka_unit_test(a_reset_waits_for_requests_and_stop_still_works),
     cmocka_unit_test(start_fails_with_a_reason),
 };
 UNIT_TEST_MAIN(cases)
