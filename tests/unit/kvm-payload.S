@@ -184,6 +184,27 @@ payload_virtio:
 9:      movb    $99, %al
         leave
 
+/* Those stores, then 200,000 notifications of queues that are there and that are not: ends with 12. */
+        .globl payload_storm
+payload_storm:
+        map_devices
+        movl    $DEVICES, %ebx
+        movl    $0x200000, %esi
+1:      lodsl
+        movl    %eax, %edx
+        lodsl
+        cmpl    $-1, %eax
+        je      2f
+        movl    %eax, (%rbx,%rdx)
+        jmp     1b
+2:      movl    $100000, %ecx
+3:      movl    $0, 0x50(%rbx)
+        movl    %ecx, 0x50(%rbx)
+        decl    %ecx
+        jnz     3b
+        movb    $12, %al
+        leave
+
 /* The same stores, and nothing else: ends with 11. */
         .globl payload_stores
 payload_stores:

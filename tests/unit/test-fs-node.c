@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 static struct client client, other;
@@ -337,6 +338,159 @@ static void files_known_at_a_time_have_a_limit(void **state)
         end();
 }
 
+/* The limits of a process that may have 1,024 descriptors (shares.c), and as many files as are made in a few
+ * seconds: 50 folders of 2,000. Each is looked up, opened and read, hither and thither, and none is
+ * forgotten. */
+static void a_large_tree_is_served_with_1024_descriptors(void **state)
+{
+        (void)state;
+        enum { FOLDERS = 25, FILES = 2000, ALL = FOLDERS * FILES };
+        static uint64_t ids[ALL];
+        struct rlimit limit = {1024, 1024};
+        struct fuse_open_out opened;
+        struct fuse_entry_out dir;
+        char path[64], name[16];
+        size_t nodes, descriptors;
+        begin(512);
+        for (unsigned i = 0; i < ALL; i++) {
+                (void)snprintf(path, sizeof(path), "d%u", i / FILES);
+                if (i % FILES == 0)
+                        assert_int_equal(mkdirat(folder, path, 0755), 0);
+                (void)snprintf(path, sizeof(path), "d%u/%u", i / FILES, i % FILES);
+                assert_int_equal(mknodat(folder, path, S_IFREG | 0644, 0), 0);
+        }
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        for (unsigned i = 0; i < ALL; i++) {
+                (void)snprintf(name, sizeof(name), "d%u", i / FILES);
+                if (i % FILES == 0)
+                        assert_int_equal(client_lookup(&client, client_walk(&client, "0"), name, &dir), 0);
+                (void)snprintf(name, sizeof(name), "%u", i % FILES);
+                assert_int_equal(client_lookup(&client, dir.nodeid, name, &entry), 0);
+                ids[i] = entry.nodeid;
+        }
+        for (unsigned i = 0; i < ALL; i++) {
+                uint64_t id = ids[i * 10007ULL % ALL];
+                assert_int_equal(client_open(&client, FUSE_OPEN, id, O_RDONLY, &opened), 0);
+                assert_int_equal(client_read(&client, id, opened.fh, 0, 100), 0);
+                assert_int_equal(client_release(&client, FUSE_RELEASE, id, opened.fh), 0);
+        }
+        nodes_count(client.fs->nodes, &nodes, &descriptors);
+        assert_int_equal(nodes, ALL + FOLDERS + 1);
+        assert_in_range(descriptors, 1, 512 / 3);
+        end();
+}
+
+/* A million opens, of which none is closed: as many as the budget has room for, then a refusal each time, and
+ * all is well when they are closed. */
+static void a_million_opens_are_as_many_as_there_is_room_for(void **state)
+{
+        (void)state;
+        enum { OPENS = 1000000, BUDGET = 512 };
+        static uint64_t handles[BUDGET];
+        struct fuse_open_out opened;
+        unsigned count = 0;
+        begin(BUDGET);
+        write_file("file", "x");
+        uint64_t file = client_walk(&client, "0/file");
+        for (unsigned i = 0; i < OPENS; i++) {
+                int r = client_open(&client, FUSE_OPEN, file, O_RDONLY, &opened);
+                if (r == 0)
+                        handles[count++] = opened.fh;
+                else if (r != -ENFILE || count != BUDGET / 2)
+                        fail_msg("open %u: %d, with %u open", i, r, count);
+        }
+        assert_int_equal(count, BUDGET / 2);
+        assert_int_equal(client_read(&client, file, handles[0], 0, 10), 1);
+        for (unsigned i = 0; i < count; i++)
+                assert_int_equal(client_release(&client, FUSE_RELEASE, file, handles[i]), 0);
+        assert_int_equal(handles_count(client.fs->handles), 0);
+        assert_int_equal(client_open(&client, FUSE_OPEN, file, O_RDONLY, &opened), 0);
+        end();
+}
+
+/* ---- links that are swapped, and several who ask ---- */
+
+/* "name" is now a file, now a link out; "dir" is now a folder, now a link to the one above. */
+static void *swap_names(void *unused)
+{
+        while (!atomic_load(&stop)) {
+                (void)renameat(folder, "name", folder, "spare");
+                (void)!symlinkat("../outside", folder, "name");
+                (void)unlinkat(folder, "name", 0);
+                (void)renameat(folder, "spare", folder, "name");
+                (void)renameat(folder, "dir", folder, "real");
+                (void)!symlinkat("..", folder, "dir");
+                (void)unlinkat(folder, "dir", 0);
+                (void)renameat(folder, "real", folder, "dir");
+        }
+        return unused;
+}
+
+static atomic_uint served, leaked;
+
+static void read_what_is_there(struct client *c, uint64_t dir, const char *name)
+{
+        struct fuse_entry_out e;
+        struct fuse_open_out o;
+        if (client_lookup(c, dir, name, &e) != 0)
+                return;
+        if (client_open(c, FUSE_OPEN, e.nodeid, O_RDONLY, &o) == 0) {
+                int n = client_read(c, e.nodeid, o.fh, 0, 100);
+                if (n >= 6 && memcmp(client_reply(c), "secret", 6) == 0)
+                        atomic_fetch_add(&leaked, 1);
+                if (n >= 6 && memcmp(client_reply(c), "inside", 6) == 0)
+                        atomic_fetch_add(&served, 1);
+                (void)client_release(c, FUSE_RELEASE, e.nodeid, o.fh);
+        }
+        client_forget(c, e.nodeid, 1);
+}
+
+static void *ask_for_names(void *unused)
+{
+        struct client own;
+        client_like(&own);
+        if (fs_enter_thread(own.fs) < 0)
+                abort();
+        uint64_t root = client_walk(&own, "0");
+        for (unsigned i = 0; i < 3000; i++) {
+                struct fuse_entry_out dir, made;
+                struct fuse_open_out o;
+                read_what_is_there(&own, root, "name");
+                if (client_lookup(&own, root, "dir", &dir) != 0)
+                        continue;
+                read_what_is_there(&own, dir.nodeid, "outside");
+                if (i % 50 == 0 && client_create(&own, dir.nodeid, "made", O_RDWR, 0600, &made, &o) == 0) {
+                        (void)client_release(&own, FUSE_RELEASE, made.nodeid, o.fh);
+                        client_forget(&own, made.nodeid, 1);
+                }
+                client_forget(&own, dir.nodeid, 1);
+        }
+        client_like_end(&own);
+        return unused;
+}
+
+static void swapped_links_lead_several_nowhere(void **state)
+{
+        (void)state;
+        pthread_t threads[4];
+        begin(FS_DESCRIPTORS_MIN * 2);
+        write_file("../outside", "secret");
+        write_file("name", "inside");
+        assert_int_equal(mkdirat(folder, "dir", 0755), 0);
+        write_file("dir/outside", "inside");
+        assert_int_equal(pthread_create(&threads[3], NULL, swap_names, NULL), 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, ask_for_names, NULL), 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(pthread_join(threads[i], NULL), 0);
+        atomic_store(&stop, true);
+        assert_int_equal(pthread_join(threads[3], NULL), 0);
+        assert_int_equal(atomic_load(&leaked), 0);
+        assert_true(atomic_load(&served) > 0);
+        assert_int_equal(faccessat(folder, "../made", F_OK, 0), -1);
+        end();
+}
+
 /* ---- what is open ---- */
 
 static int set_size(uint64_t node, uint64_t size, bool by_handle, uint64_t fh)
@@ -428,6 +582,9 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_failing_folder_gives_what_it_gave),
     cmocka_unit_test(threads_ask_for_what_is_forgotten),
     cmocka_unit_test(files_known_at_a_time_have_a_limit),
+    cmocka_unit_test(a_large_tree_is_served_with_1024_descriptors),
+    cmocka_unit_test(a_million_opens_are_as_many_as_there_is_room_for),
+    cmocka_unit_test(swapped_links_lead_several_nowhere),
     cmocka_unit_test(an_open_file_without_a_name_is_served_by_its_handle),
     cmocka_unit_test(an_open_file_that_the_host_replaced_stays_what_it_was),
 };

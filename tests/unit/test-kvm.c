@@ -30,9 +30,9 @@
 
 extern const uint8_t payload_start[], payload_end[];
 extern const uint8_t payload_params[], payload_initrd[], payload_memory[], payload_ports[], payload_reset[],
-    payload_triple_fault[], payload_timer[], payload_timer_flood[], payload_stores[], payload_hang[],
-    payload_spin[], payload_serial[], payload_mmio[], payload_virtio[], payload_interrupt[], payload_smp[],
-    payload_cpuid[], payload_pvh[];
+    payload_triple_fault[], payload_timer[], payload_timer_flood[], payload_stores[], payload_storm[],
+    payload_hang[], payload_spin[], payload_serial[], payload_mmio[], payload_virtio[], payload_interrupt[],
+    payload_smp[], payload_cpuid[], payload_pvh[];
 
 /* A device that answers each chain with the bytes of it, backwards. */
 struct echo {
@@ -473,6 +473,34 @@ static void interrupt_arrives(void **state)
         bench_done(&b);
 }
 
+static void tick(struct source *s, void *data)
+{
+        ++*(unsigned *)data;
+        (void)source_arm(s, 5);
+}
+
+/* A guest that does nothing but notify: the loop gets to see other events, and no notification is an exit of
+ * its own for a queue that is there. */
+static void a_storm_of_notifications_is_survived(void **state)
+{
+        struct bench b;
+        struct source *timer;
+        unsigned ticks = 0;
+        bench_init(&b, payload_storm, false);
+        bench_start(&b);
+        write_script(&b, false);
+        assert_int_equal(loop_add_timer(b.loop, tick, &ticks, &timer), 0);
+        assert_int_equal(source_arm(timer, 1), 0);
+        const struct memory *memory = b.echo.device.queues[0].memory;
+        bench_run(&b);
+        assert_string_equal(b.detail, "the exit port got 12");
+        assert_true(ticks > 3);
+        assert_in_range(b.echo.kicks, 1, 100002);
+        assert_memory_equal(memory_translate(memory, RINGS_GPA + 6144, 5), "edcba", 5);
+        source_free(timer);
+        bench_done(&b);
+}
+
 static int64_t now_ms(void)
 {
         struct timespec now;
@@ -550,6 +578,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(serial_port_speaks),
     cmocka_unit_test(guest_drives_a_virtqueue),
     cmocka_unit_test(interrupt_arrives),
+    cmocka_unit_test(a_storm_of_notifications_is_survived),
     cmocka_unit_test(a_reset_waits_for_requests_and_stop_still_works),
     cmocka_unit_test(start_fails_with_a_reason),
 };
