@@ -83,6 +83,8 @@ int fs_op_open(struct call *c)
 {
         struct fuse_open_in in;
         memcpy(&in, c->args, sizeof(in));
+        if (handles_are_full(c->fs->handles))
+                return -ENFILE;
         int fd = open_node(c, c->node, in.flags, in.open_flags);
         return fd < 0 ? fd : reply_open(c, c->node, fd);
 }
@@ -140,6 +142,8 @@ int fs_op_create(struct call *c)
                 return -ENOTDIR;
         if ((in.flags & O_ACCMODE) == O_ACCMODE)
                 return -EINVAL;
+        if (handles_are_full(c->fs->handles))
+                return -ENFILE;
         int dir_fd = node_fd(c->fs->nodes, c->node);
         if (dir_fd < 0)
                 return dir_fd;

@@ -88,6 +88,14 @@ void handles_free(struct handles *t)
         free(t);
 }
 
+bool handles_are_full(struct handles *t)
+{
+        lock(t);
+        bool full = t->count >= t->maximum;
+        unlock(t);
+        return full;
+}
+
 int handle_add(struct handles *t, enum handle_kind kind, int fd, struct node *node, uint64_t *ret_id)
 {
         struct handle *h = calloc(1, sizeof(*h));

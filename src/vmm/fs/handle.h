@@ -35,6 +35,9 @@ void handles_free(struct handles *t);
 /* Closes all. Nobody may have one. */
 void handles_reset(struct handles *t);
 
+/* Would handle_add() refuse now? To be asked before anything is made or cut off for a handle. */
+bool handles_are_full(struct handles *t);
+
 /* Takes fd and the hold on node. -ENFILE: the guest has too many open; nothing is taken then. */
 int handle_add(struct handles *t, enum handle_kind kind, int fd, struct node *node, uint64_t *ret_id);
 
