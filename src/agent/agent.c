@@ -18,6 +18,7 @@
 #include "agent/freeze.h"
 #include "agent/job.h"
 #include "agent/leaf.h"
+#include "agent/names.h"
 #include "agent/rootfs.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -183,6 +184,7 @@ static void done(struct agent *agent)
 {
         boot_end(agent);
         freeze_free(agent->freeze);
+        names_free(agent->names);
         job_free_all(agent);
         leaf_free_all(agent);
         channel_free(agent->control);

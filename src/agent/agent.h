@@ -2,6 +2,7 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
+#include "agent/boot_plan.h"
 #include "agent/spec.h"
 #include "base/loop.h"
 #include "wire/channel.h"
@@ -25,6 +26,7 @@ struct boot;
 struct freeze;
 struct job;
 struct leaf;
+struct names;
 
 /* All there is, owned by the one loop thread. */
 struct agent {
@@ -32,8 +34,10 @@ struct agent {
         struct loop *loop;
         struct channel *control;
         struct source *listen_source, *child_source;
-        struct boot *boot;  /* the boot request in work */
-        int cgroup_root_fd; /* -1 until the boot request has come */
+        struct boot *boot;             /* the boot request in work */
+        struct names *names;           /* the box's name server, if it has one */
+        struct boot_resolver resolver; /* what it works by */
+        int cgroup_root_fd;            /* -1 until the boot request has come */
         int own_pid_namespace_fd;
         bool booted;        /* the container's root is there */
         bool readonly_root; /* by the boot document */

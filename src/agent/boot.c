@@ -10,6 +10,7 @@
 #include "agent/cgroup.h"
 #include "agent/control.h"
 #include "agent/job.h"
+#include "agent/names.h"
 #include "agent/network.h"
 #include "agent/rootfs.h"
 #include "agent/worker.h"
@@ -29,6 +30,8 @@
 #include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
+
+#define DNS_PORT 53
 
 struct boot {
         struct agent *agent;
@@ -152,6 +155,10 @@ static int carry_out(struct boot *boot, const char **ret_stage, struct error *er
                 return r;
         *ret_stage = "network";
         r = network_set_up(boot->plan, err);
+        if (r == 0 && boot->plan->resolver.present) {
+                agent->resolver = boot->plan->resolver;
+                r = names_start(agent->loop, &agent->resolver, DNS_PORT, &agent->names, err);
+        }
         *ret_stage = r < 0 ? "network" : "agent";
         return r == 0 ? write_files(boot->plan, agent->setup->run_folder, err) : r;
 }

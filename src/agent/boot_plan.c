@@ -213,6 +213,57 @@ static int add_lines(struct buffer *b, const json_t *network, const char *key, c
         return r;
 }
 
+static int parse_servers(const json_t *network, struct boot_resolver *resolver, struct error *err)
+{
+        char **items;
+        int r = json_get_strings(network, "dns", &items, NULL, err);
+        if (r < 0)
+                return r;
+        for (char **item = items; r == 0 && *item != NULL && resolver->server_count < BOOT_SERVERS_MAX;
+             item++) {
+                struct boot_server *server = &resolver->servers[resolver->server_count++];
+                *server = (struct boot_server){.family = AF_INET, .port = 53};
+                if (parse_ip(*item, AF_INET, server->address) == 0)
+                        continue;
+                server->family = AF_INET6;
+                if (parse_ip(*item, AF_INET6, server->address) < 0)
+                        r = error_set(err, -EINVAL, "'network.dns' holds '%.64s'", *item);
+        }
+        json_free_strings(items);
+        return r;
+}
+
+static int parse_resolver(const json_t *network, struct boot_resolver *resolver, struct error *err)
+{
+        const json_t *json = json_object_get(network, "resolver");
+        const char *listen, *name, *address;
+        uint8_t binary[16];
+        if (json == NULL || json_is_null(json))
+                return 0;
+        if (!json_is_object(json))
+                return error_set(err, -EINVAL, "'network.resolver' is not an object");
+        int r = json_get_string(json, "listen", &listen, err);
+        if (r == 0)
+                r = json_get_string(json, "name", &name, err);
+        if (r == 0)
+                r = json_get_string_or(json, "address", NULL, &address, err);
+        if (r < 0)
+                return error_wrap(err, "'network.resolver'");
+        if (!is_word(name) || strlen(name) >= sizeof(resolver->name))
+                return error_set(err, -EINVAL, "'network.resolver' holds no name");
+        (void)snprintf(resolver->name, sizeof(resolver->name), "%s", name); /* fits: just checked */
+        if (parse_ip(listen, AF_INET, binary) < 0)
+                return error_set(err, -EINVAL, "'network.resolver' holds something that is no address");
+        memcpy(resolver->listen, binary, sizeof(resolver->listen));
+        resolver->has_answer = address != NULL;
+        if (address != NULL && parse_ip(address, AF_INET, binary) < 0)
+                return error_set(err, -EINVAL, "'network.resolver' holds something that is no address");
+        if (address != NULL)
+                memcpy(resolver->answer, binary, sizeof(resolver->answer));
+        resolver->present = true;
+        return parse_servers(network, resolver, err);
+}
+
 static int take_text(struct buffer *b, char **place, struct error *err)
 {
         *place = buffer_take(b);
@@ -237,6 +288,11 @@ static int parse_network(const json_t *request, struct boot_plan *plan, struct e
         if (r == 0)
                 r = parse_address(network, "ipv6", AF_INET6, &plan->addresses[1], err);
         if (r == 0)
+                r = parse_resolver(network, &plan->resolver, err);
+        const uint8_t *own = plan->resolver.listen;
+        if (r == 0 && plan->resolver.present)
+                r = buffer_printf(&resolv, "nameserver %u.%u.%u.%u\n", own[0], own[1], own[2], own[3]);
+        else if (r == 0)
                 r = add_lines(&resolv, network, "dns", "nameserver", false, err);
         if (r == 0)
                 r = add_lines(&resolv, network, "search", "search", true, err);

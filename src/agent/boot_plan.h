@@ -24,6 +24,25 @@ struct boot_sysctl {
         char *value;
 };
 
+#define BOOT_SERVERS_MAX 8
+
+struct boot_server {
+        int family; /* AF_INET or AF_INET6 */
+        uint8_t address[16];
+        uint16_t port; /* 53 */
+};
+
+/* The box's own name server (names.c), which is what resolv.conf then names. */
+struct boot_resolver {
+        bool present;
+        uint8_t listen[4]; /* on the interface lo */
+        char name[254];    /* the one name it knows */
+        bool has_answer;   /* else the name is there, and has no address */
+        uint8_t answer[4];
+        struct boot_server servers[BOOT_SERVERS_MAX]; /* who knows the rest: the network's "dns" */
+        size_t server_count;
+};
+
 /* A disk with a name, besides the box's own. */
 struct boot_disk {
         char *name;   /* no '/', not "." or ".." */
@@ -49,6 +68,7 @@ struct boot_plan {
         uint8_t mac[6];
         int mtu; /* 0: the default */
         struct boot_address addresses[2];
+        struct boot_resolver resolver;
         char *hosts;       /* contents of /etc/hosts */
         char *resolv_conf; /* the same; NULL without a network */
         struct boot_sysctl *sysctls;

@@ -185,5 +185,12 @@ int network_set_up(const struct boot_plan *plan, struct error *err)
         int r = set_link_up(fd, (int)if_nametoindex("lo"), 0);
         if (r < 0)
                 return error_errno(err, r, "bring loopback up");
+        if (plan->resolver.present) {
+                struct boot_address own = {.family = AF_INET, .prefix = 32};
+                memcpy(own.address, plan->resolver.listen, sizeof(plan->resolver.listen));
+                r = add_address(fd, (int)if_nametoindex("lo"), &own);
+                if (r < 0)
+                        return error_errno(err, r, "give loopback the name server's address");
+        }
         return plan->has_network ? set_up_interface(fd, plan, err) : 0;
 }

@@ -26,9 +26,12 @@ struct worker {
         struct source *source;
 };
 
+static int own_result_fd = -1; /* set in a worker's own process only */
+
 static _Noreturn void work(const struct worker_ops *ops, void *data, int result_fd)
 {
         struct error err = ERROR_INIT;
+        own_result_fd = result_fd;
         int r = ops->work(data, &err);
         if (r < 0 && err.code == 0)
                 (void)error_errno(&err, r, "work");
@@ -90,6 +93,11 @@ int worker_start(struct loop *loop, const struct worker_ops *ops, void *data, st
         }
         *ret_worker = worker;
         return 0;
+}
+
+int worker_result_fd(void)
+{
+        return own_result_fd;
 }
 
 void worker_free(struct worker *worker)

@@ -19,6 +19,10 @@ struct worker_ops {
 int worker_start(struct loop *loop, const struct worker_ops *ops, void *data, struct worker **ret_worker,
                  struct error *err);
 
+/* In the new process: the descriptor by which its end is known. A worker that closes others keeps this one.
+ */
+int worker_result_fd(void);
+
 /* Ends the process if it still works, and waits until it is gone. NULL is fine. */
 void worker_free(struct worker *worker);
 

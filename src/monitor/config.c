@@ -266,6 +266,8 @@ static int read_network(struct config *c, struct error *err)
                 r = get_array(o, "dns", &c->dns, err);
         if (r == 0)
                 r = get_array(o, "search", &c->search, err);
+        if (r == 0)
+                r = json_get_bool_or(o, "nested_names", false, &c->nested_names, err);
         if (r == 0 && c->passt == NULL)
                 r = error_set(err, -ENOENT, "'passt' is missing among the programs, a network needs it");
         size_t count = json_array_size(publish);

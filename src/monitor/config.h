@@ -70,6 +70,7 @@ struct config {
         struct publish *publish;
         size_t publish_count;
         const json_t *dns, *search; /* may be NULL */
+        bool nested_names;          /* containers in the box are to know host.boxlet.internal too */
         int64_t log_maximum_bytes, log_files;
         const char *pid_file;            /* may be NULL */
         const char *events_folder;       /* of the journal; may be NULL */

@@ -41,6 +41,7 @@
 #define HOST_IPV6     "fe80::2"
 #define DNS_IPV6      "fd00:b0:c5::3"
 #define IPV6_PREFIX   64
+#define NAMES_IPV4    "169.254.53.53" /* the box's own name server; link-local, so that it is nobody else's */
 #define HOST_MAC      "02:b0:c5:00:00:02"
 #define MTU           65520
 #define PROC_TEXT_MAX (4U << 20)
@@ -131,6 +132,14 @@ static void make_mac(const char *id, uint8_t ret_mac[6])
                 ret_mac[i] = (uint8_t)number;
 }
 
+/* A name server in the box, beside its /etc/hosts: containers of an engine in the box see only the former. */
+static int add_resolver(struct network *n)
+{
+        json_t *resolver = json_pack("{s:s, s:s, s:s?}", "listen", NAMES_IPV4, "name", REQUEST_HOST_NAME,
+                                     "address", n->ipv4 ? HOST_IPV4 : NULL);
+        return json_object_set_new(n->document, "resolver", resolver);
+}
+
 static int describe(struct network *n, const struct config *c, struct error *err)
 {
         struct resolver resolver = {0};
@@ -145,7 +154,9 @@ static int describe(struct network *n, const struct config *c, struct error *err
                                 address(n->ipv4, BOX_IPV4, IPV4_PREFIX, HOST_IPV4), "ipv6",
                                 address(n->ipv6, BOX_IPV6, IPV6_PREFIX, HOST_IPV6), "dns",
                                 choose_dns(n, c, &resolver), "search", choose_search(c, &resolver));
-        return n->document == NULL ? error_set(err, -ENOMEM, "plan the network: out of memory") : 0;
+        if (n->document == NULL || (c->nested_names && add_resolver(n) < 0))
+                return error_set(err, -ENOMEM, "plan the network: out of memory");
+        return 0;
 }
 
 /*

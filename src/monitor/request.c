@@ -26,7 +26,7 @@ static json_t *make_hosts(const struct config *c, const struct request_network *
                 r = add_host(hosts, network->box_address != NULL ? network->box_address : "127.0.1.1",
                              c->hostname, NULL);
         if (r == 0 && network->host_address != NULL)
-                r = add_host(hosts, network->host_address, "host.boxlet.internal", NULL);
+                r = add_host(hosts, network->host_address, REQUEST_HOST_NAME, NULL);
         for (size_t i = 0; i < json_array_size(c->hosts) && r == 0; i++)
                 r = json_array_append(hosts, json_array_get(c->hosts, i));
         if (r == 0)

@@ -9,6 +9,8 @@
 
 /* The documents that the agent is sent (docs/protocol.md, sections 3 and 4). NULL: out of memory. */
 
+#define REQUEST_HOST_NAME "host.boxlet.internal"
+
 struct request_network {
         const json_t *document;   /* the "network" member, NULL: none */
         bool ipv6;                /* the interface has IPv6 */

@@ -116,8 +116,11 @@ static json_t *box_json(const struct start *s)
 {
         const json_t *c = s->config;
         json_t *shares = json_object_get(c, "shares"); /* boxes made by an older version have none */
+        bool docker = json_is_true(json_object_get(c, "support_docker"));
         json_t *network =
-            has_network(c) ? json_pack("{s:O}", "publish", json_object_get(c, "publish")) : json_null();
+            has_network(c) ? json_pack("{s:O, s:O*}", "publish", json_object_get(c, "publish"),
+                                       "nested_names", docker ? json_object_get(c, "support_docker") : NULL)
+                           : json_null();
         return json_pack(
             "{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s, s:O*, s:O*}, s:{s:s, s:s, "
             "s:O, s:O}, s:o, s:O,"

@@ -43,3 +43,27 @@ SCRIPT
         [[ "$output" == *fd00:b0c5::* ]]
         [[ "$output" == *"1 packets received"* ]]
 }
+
+@test "containers reach the host by host.boxlet.internal: default bridge, a network of their own, both builders" {
+        local port=18211
+        socat "TCP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" 'SYSTEM:echo hello from the host' 3>&- &
+        local server=$!
+        run engine_script "PORT=$port" <<'SCRIPT'
+ask='sleep 3 | nc host.boxlet.internal '$PORT
+docker run --rm busybox sh -c "$ask"
+docker network create own >/dev/null
+docker run --rm --network own busybox sh -c "$ask"
+docker run --rm --network own busybox nslookup outside.test | grep -q 192.0.2.1
+docker network rm own >/dev/null
+# a kind of record that the name has not is no error
+docker run --rm busybox nslookup -type=aaaa host.boxlet.internal >/dev/null
+for kit in 0 1; do
+        printf 'FROM %s/busybox\nRUN %s >/hello\nCMD ["cat", "/hello"]\n' "$R" "$ask" | DOCKER_BUILDKIT=$kit docker build --no-cache -q -t asked - >/dev/null
+        docker run --rm asked
+done
+SCRIPT
+        kill "$server"
+        echo "$output"
+        [ "$status" -eq 0 ]
+        [ "$(grep -c '^hello from the host$' <<<"$output")" -eq 4 ]
+}

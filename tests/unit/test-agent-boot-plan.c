@@ -65,6 +65,36 @@ static void the_least_there_may_be(void **state)
         boot_plan_free(plan);
 }
 
+static void a_resolver_is_what_resolv_conf_names(void **state)
+{
+        (void)state;
+        struct boot_plan *plan;
+        struct error err = ERROR_INIT;
+        int r =
+            parse("{" ROOT
+                  ", \"network\": {\"dns\": [\"10.0.2.3\", \"fd00::3\"], \"search\": [\"a\"], \"resolver\": "
+                  "{\"listen\": \"169.254.53.53\", \"name\": \"the.host\", \"address\": \"10.0.2.2\"}}}",
+                  &plan, &err);
+        if (r < 0)
+                fail_msg("%s", err.text);
+        assert_string_equal(plan->resolv_conf, "nameserver 169.254.53.53\nsearch a\n");
+        const struct boot_resolver *own = &plan->resolver;
+        assert_true(own->present && own->has_answer && own->server_count == 2);
+        assert_string_equal(own->name, "the.host");
+        assert_memory_equal(own->listen, "\xa9\xfe\x35\x35", 4);
+        assert_memory_equal(own->answer, "\x0a\x00\x02\x02", 4);
+        assert_memory_equal(own->servers[0].address, "\x0a\x00\x02\x03", 4);
+        assert_int_equal(own->servers[1].family, AF_INET6);
+        assert_int_equal(own->servers[1].port, 53);
+        boot_plan_free(plan);
+        assert_int_equal(
+            parse("{" ROOT ", \"network\": {\"resolver\": {\"listen\": \"169.254.53.53\", \"name\": \"x\"}}}",
+                  &plan, &err),
+            0);
+        assert_true(plan->resolver.present && !plan->resolver.has_answer && plan->resolver.server_count == 0);
+        boot_plan_free(plan);
+}
+
 static void what_is_wrong_is_refused(void **state)
 {
         (void)state;
@@ -100,6 +130,14 @@ static void what_is_wrong_is_refused(void **state)
             "\"10.0.0.1\"}}}",
             "{" ROOT ", \"network\": {\"dns\": [\"1.1.1.1\\nsearch x\"]}}",
             "{" ROOT ", \"network\": {\"search\": [\"\"]}}",
+            "{" ROOT ", \"network\": {\"resolver\": []}}",
+            "{" ROOT ", \"network\": {\"resolver\": {\"listen\": \"1.2.3.4\"}}}",
+            "{" ROOT ", \"network\": {\"resolver\": {\"listen\": \"fd00::1\", \"name\": \"x\"}}}",
+            "{" ROOT ", \"network\": {\"resolver\": {\"listen\": \"1.2.3.4\", \"name\": \"x y\"}}}",
+            "{" ROOT
+            ", \"network\": {\"resolver\": {\"listen\": \"1.2.3.4\", \"name\": \"x\", \"address\": \"y\"}}}",
+            "{" ROOT
+            ", \"network\": {\"dns\": [\"y\"], \"resolver\": {\"listen\": \"1.2.3.4\", \"name\": \"x\"}}}",
             "{" ROOT ", \"hosts\": [{\"address\": \"x\", \"names\": []}]}",
             "{" ROOT ", \"hosts\": [{\"address\": \"127.0.0.1\", \"names\": [\"a\\tb\"]}]}",
             "{" ROOT ", \"hosts\": 5}",
@@ -118,6 +156,7 @@ static void what_is_wrong_is_refused(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(everything_arrives_in_the_plan),
     cmocka_unit_test(the_least_there_may_be),
+    cmocka_unit_test(a_resolver_is_what_resolv_conf_names),
     cmocka_unit_test(what_is_wrong_is_refused),
 };
 

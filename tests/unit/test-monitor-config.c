@@ -63,7 +63,8 @@ static void everything_is_read(void **state)
                        "\"kernel\":\"/k\",\"initrd\":\"/i\",\"jail\":\"require\"}",
             .root = "{\"image\":\"/r\",\"disk\":\"disk.ext4\",\"readonly\":true,\"volumes\":[\"/v\"]}",
             .network = "{\"publish\":[{\"address\":\"::1\",\"host_port\":8080,\"box_port\":80},"
-                       "{\"address\":null,\"host_port\":0,\"box_port\":53,\"protocol\":\"udp\"}]}",
+                       "{\"address\":null,\"host_port\":0,\"box_port\":53,\"protocol\":\"udp\"}],\"nested_"
+                       "names\":true}",
             .container = "{\"spec\":{\"process\":{\"terminal\":true}},\"stdin\":true,\"stop_signal\":2}",
             .more = ",\"auto_remove\":true,\"log\":{\"maximum_bytes\":5000,\"files\":1},\"unknown\":[],"
                     "\"disks\":[{\"name\":\"d\",\"fd\":6,\"readonly\":true},{\"name\":\"e\",\"fd\":7,"
@@ -76,6 +77,7 @@ static void everything_is_read(void **state)
         assert_int_equal(json_array_size(c.volumes), 1);
         assert_true(c.auto_remove && c.stdin_open && c.terminal && c.readonly && c.has_network);
         assert_int_equal(c.publish_count, 2);
+        assert_true(c.nested_names);
         assert_string_equal(c.publish[0].address, "::1");
         assert_int_equal(c.publish[0].host_port, 8080);
         assert_false(c.publish[0].udp);

@@ -102,6 +102,7 @@ static void passt_serves_the_machine_and_its_ports(void **state)
                 unit_skip("needs passt");
         setup(&f, "/usr/bin/passt", true);
         publish_tcp(&f);
+        f.config.nested_names = true;
         struct error err = ERROR_INIT;
         assert_int_equal(network_start(f.loop, &f.config, &ops, &f, &f.network, &err), 0);
         cleanup_fd int machine = fcntl(network_fd(f.network), F_DUPFD_CLOEXEC, 0);
@@ -112,6 +113,10 @@ static void passt_serves_the_machine_and_its_ports(void **state)
         network_describe(f.network, &request);
         assert_non_null(json_object_get(request.document, "ipv4"));
         assert_true(json_is_null(json_object_get(request.document, "ipv6")));
+        cleanup_free char *resolver = json_print(json_object_get(request.document, "resolver"), NULL);
+        assert_string_equal(
+            resolver,
+            "{\"listen\":\"169.254.53.53\",\"name\":\"host.boxlet.internal\",\"address\":\"10.0.2.2\"}");
         const json_t *port = json_array_get(network_ports(f.network), 0);
         struct sockaddr_in address = {.sin_family = AF_INET,
                                       .sin_port = htons(
