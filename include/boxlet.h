@@ -221,7 +221,7 @@ struct boxlet_box_options {
         const char *const *cap_drop;
         const char *const *labels; /* "key=value" */
         const char *stop_signal;   /* NULL: the image's, else SIGTERM */
-        int64_t stop_timeout_ms;   /* below 0: 10 s */
+        int64_t stop_timeout_ms;   /* below 0: 10 s; 120 s with support_docker */
         int terminal;              /* 1: init runs on a pty */
         int stdin_open;            /* 1: init's stdin is what attached clients send; else /dev/null */
         int read_only;             /* 1: the root file system cannot be written */

@@ -99,9 +99,10 @@ const struct cli_option box_plan_options[] = {
     {0, "stop-after", OPTION_DURATION, AT(stop_after_ms), "TIME", "Stop it when it has run for so long"},
     {0, "stop-signal", OPTION_TEXT, AT(stop_signal), "SIGNAL", "Signal that asks the box to stop"},
     {0, "stop-timeout", OPTION_DURATION, AT(stop_timeout_ms), "TIME",
-     "How long a stop waits before it kills; 10s by default"},
+     "How long a stop waits before it kills; 10s by default, 120s with --support-docker"},
     {0, "support-docker", OPTION_FLAG, AT(support_docker), NULL,
-     "Let it run a Docker engine: everything in the box is root, the machine is the wall; 2g of memory by "
+     "Let it run a Docker engine (--privileged is the same): everything in the box is root, the machine is "
+     "the wall; 2g of memory by "
      "default"},
     {0, "privileged", OPTION_FLAG, AT(support_docker), NULL, NULL},
     {0, "tmpfs", OPTION_LIST, AT(tmpfs), "PATH[:OPTIONS]", "Mount a file system in memory"},

@@ -34,11 +34,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_CPUS    2
-#define NANO            UINT64_C(1000000000)
-#define DEFAULT_DISK    (10ULL << 30)
-#define DEFAULT_STOP_MS 10000
-#define NAME_TRIES      20
+#define DEFAULT_CPUS 2
+#define NANO         UINT64_C(1000000000)
+#define DEFAULT_DISK (10ULL << 30)
+#define NAME_TRIES   20
 
 struct plan {
         struct boxlet_box_options options;
@@ -116,7 +115,7 @@ static void fill_defaults(struct boxlet_box_options *o)
         if (o->disk_bytes == 0)
                 o->disk_bytes = DEFAULT_DISK;
         if (o->stop_timeout_ms < 0)
-                o->stop_timeout_ms = DEFAULT_STOP_MS;
+                o->stop_timeout_ms = profile_get(o->support_docker != 0)->stop_timeout_ms;
         if (o->engine == NULL)
                 o->engine = "auto";
         if (o->jail == NULL)
@@ -277,6 +276,8 @@ static int plan_mounts(const struct boxlet *b, struct plan *plan, struct error *
 {
         cleanup_free char *working_dir = get_current_dir_name(); /* NULL: only ./FOLDER is refused */
         int r = mounts_parse(plan->options.volumes, plan->options.mounts, working_dir, &plan->mounts, err);
+        if (r == 0 && plan->options.support_docker)
+                r = profile_check_mounts(&plan->mounts, err);
         return r == 0 ? check_volumes(b, plan, err) : r;
 }
 

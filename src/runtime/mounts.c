@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/mount_words.h"
+#include "runtime/profile.h"
 #include "runtime/shares.h"
 
 #include <errno.h>
@@ -159,7 +160,8 @@ static int check_tmpfs(const json_t *mounts, const struct mount_request *request
         json_array_foreach ((json_t *)mounts, i, mount) {
                 if (strcmp(text_of(mount, "destination"), request->target) == 0 &&
                     strcmp(text_of(mount, "type"), "tmpfs") == 0 &&
-                    strcmp(text_of(mount, "source"), "tmpfs") == 0 && strcmp(request->target, "/dev") != 0)
+                    strcmp(text_of(mount, "source"), "tmpfs") == 0 && strcmp(request->target, "/dev") != 0 &&
+                    !profile_gives_way(mount))
                         return error_set(err, -EINVAL, "'%.300s' is mounted twice in the box",
                                          request->target);
         }
@@ -180,6 +182,9 @@ int mounts_apply(const struct mount_list *list, json_t *document, json_t *volume
                         r = mounts_put(mounts, shares_mount(request, share++), err);
                 if (r == 0 && request->kind == MOUNT_VOLUME && request->source != NULL)
                         r = put_volume(mounts, request, err);
+                if (r == 0 && request->kind == MOUNT_VOLUME && request->source == NULL &&
+                    profile_uncover(mounts, request->target) < 0)
+                        r = error_set(err, -ENOMEM, "create box: out of memory");
                 if (r == 0 && request->kind == MOUNT_VOLUME && request->source == NULL &&
                     json_array_append_new(volumes, json_string(request->target)) < 0)
                         r = error_set(err, -ENOMEM, "create box: out of memory");

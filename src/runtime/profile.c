@@ -22,21 +22,24 @@
 #define DOCKER_MEMORY_MIN (256ULL << 20)
 #define RUN_FOLDER        "/run"
 #define DOCKER_DISK_MIN   (1ULL << 30)
+/* dockerd gives its containers 15 s, and then ends its own parts; on an emulated CPU all of it takes long */
+#define DOCKER_STOP_MS 120000
+#define ENGINE_DATA    "/var/lib/docker"
 
 static const char *const default_rlimits[] = {"nofile=1024:524288" /* what a service has on Debian 12 */,
                                               NULL};
 /* dockerd's unit file asks for no limits at all; the kernel allows 2^20 descriptors at most (fs.nr_open) */
 static const char *const docker_rlimits[] = {"nofile=1048576:1048576", "nproc=-1:-1", "core=-1:-1", NULL};
 static const char *const no_paths[] = {NULL};
-static const char *const docker_paths[] = {"/var/lib/docker", NULL};
+static const char *const docker_paths[] = {ENGINE_DATA, NULL};
 
 const struct profile *profile_get(bool support_docker)
 {
         static const struct profile profiles[] = {
-            {"lean", "make kernel", 512ULL << 20, PROFILE_MEMORY_MIN, WORDS_DEFAULT_CAPABILITIES,
+            {"lean", "make kernel", 512ULL << 20, PROFILE_MEMORY_MIN, 10000, WORDS_DEFAULT_CAPABILITIES,
              default_rlimits, no_paths},
-            {"docker", "make kernel-docker", 2ULL << 30, DOCKER_MEMORY_MIN, WORDS_ALL_CAPABILITIES,
-             docker_rlimits, docker_paths},
+            {"docker", "make kernel-docker", 2ULL << 30, DOCKER_MEMORY_MIN, DOCKER_STOP_MS,
+             WORDS_ALL_CAPABILITIES, docker_rlimits, docker_paths},
         };
         return &profiles[support_docker];
 }
@@ -51,19 +54,53 @@ static bool hides(const char *path, size_t size, const char *below)
         return strncmp(path, below, size) == 0 && (below[size] == '\0' || below[size] == '/');
 }
 
+/* What the engine needs and a mount on those bytes of path would hide; NULL: nothing. The last one may lie on
+ * a disk of the client's. */
+static const char *hidden_by(const char *path, size_t size, bool is_disk)
+{
+        static const char *const needed[] = {"/sys/fs/cgroup", "/proc/sys", "/dev/pts", ENGINE_DATA};
+        size_t count = sizeof(needed) / sizeof(needed[0]) - is_disk;
+        for (size_t i = 0; i < count; i++) {
+                if (hides(path, size, needed[i]))
+                        return needed[i];
+        }
+        return NULL;
+}
+
 static int check_tmpfs(const char *const *tmpfs, struct error *err)
 {
-        static const char *const needed[] = {"/var/lib/docker", "/sys/fs/cgroup", "/proc/sys", "/dev/pts"};
         for (; tmpfs != NULL && *tmpfs != NULL; tmpfs++) {
-                size_t size = strcspn(*tmpfs, ":");
-                for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-                        if (hides(*tmpfs, size, needed[i]))
-                                return error_set(
-                                    err, -EINVAL,
-                                    "create box: --support-docker and --tmpfs %s contradict each "
-                                    "other: it would hide %s, which the engine needs",
-                                    *tmpfs, needed[i]);
-                }
+                const char *hidden = hidden_by(*tmpfs, strcspn(*tmpfs, ":"), false);
+                if (hidden != NULL)
+                        return error_set(err, -EINVAL,
+                                         "create box: --support-docker and --tmpfs %s contradict each "
+                                         "other: it would hide %s, which the engine needs",
+                                         *tmpfs, hidden);
+        }
+        return 0;
+}
+
+int profile_check_mounts(const struct mount_list *mounts, struct error *err)
+{
+        for (size_t i = 0; i < mounts->count; i++) {
+                const struct mount_request *m = &mounts->entries[i];
+                size_t size = strlen(m->target);
+                const char *hidden = hidden_by(m->target, size, m->kind == MOUNT_VOLUME && !m->readonly);
+                if (hidden == NULL)
+                        continue;
+                if (strcmp(hidden, ENGINE_DATA) == 0)
+                        return error_set(
+                            err, -EINVAL,
+                            "create box: --support-docker and a %s on %s contradict each other: the "
+                            "engine's data needs a disk it can write to, such as -v NAME:" ENGINE_DATA,
+                            m->kind == MOUNT_SHARE   ? "folder of the host"
+                            : m->kind == MOUNT_TMPFS ? "tmpfs"
+                                                     : "read-only volume",
+                            m->target);
+                return error_set(err, -EINVAL,
+                                 "create box: --support-docker and a mount on %s contradict each other: it "
+                                 "would hide %s, which the engine needs",
+                                 m->target, hidden);
         }
         return 0;
 }
@@ -145,6 +182,15 @@ json_t *profile_mounts(bool support_docker)
         return array;
 }
 
+bool profile_gives_way(const json_t *mount)
+{
+        const json_t *options = json_object_get(mount, "options");
+        const char *place = json_string_value(json_object_get(mount, "destination"));
+        const char *last = json_string_value(json_array_get(options, json_array_size(options) - 1));
+        return place != NULL && strcmp(place, RUN_FOLDER) == 0 && last != NULL &&
+               strcmp(last, "tmpcopyup") == 0; /* a client's has no such word */
+}
+
 int profile_uncover(json_t *array, const char *volume)
 {
         size_t i;
@@ -153,10 +199,7 @@ int profile_uncover(json_t *array, const char *volume)
         if (!hides(RUN_FOLDER, strlen(RUN_FOLDER), volume + skip))
                 return 0;
         json_array_foreach (array, i, mount) {
-                const json_t *options = json_object_get(mount, "options");
-                const char *last = json_string_value(json_array_get(options, json_array_size(options) - 1));
-                if (strcmp(json_string_value(json_object_get(mount, "destination")), RUN_FOLDER) == 0 &&
-                    last != NULL && strcmp(last, "tmpcopyup") == 0) /* a client's has no such word */
+                if (profile_gives_way(mount))
                         return json_array_remove(array, i);
         }
         return 0;

@@ -4,13 +4,21 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-# nothing_made: no box of that name, no more processes of boxes than before
+# What there is of boxes: records, folders, volumes, processes.
+there_is() {
+        boxlet ls -a -q | sort
+        ls "$BOXLET_HOME/boxes"
+        boxlet volume ls -q | sort
+        box_processes | cut -d' ' -f1
+}
+
+# refused ARGUMENT...: boxlet fails, and there is what there was.
 refused() {
         local before after
-        before=$(boxlet ls -a -q | sort)
+        before=$(there_is)
         run boxlet "$@"
         echo "$output"
-        after=$(boxlet ls -a -q | sort)
+        after=$(there_is)
         [ "$status" -eq 125 ]
         [ "$before" = "$after" ]
 }
@@ -35,6 +43,18 @@ refused() {
         one_line_with support-docker read-only
         refused create --privileged --tmpfs /var/lib/docker "$DIND"
         one_line_with tmpfs /var/lib/docker
+        refused create --support-docker -v "$BATS_TEST_TMPDIR:/var/lib/docker" "$DIND"
+        one_line_with "folder of the host" /var/lib/docker
+        refused create --support-docker -v "$BATS_TEST_TMPDIR:/var" "$DIND"
+        one_line_with "folder of the host" "on /var "
+        refused run --rm --support-docker -v never-made:/var/lib/docker:ro "$DIND"
+        one_line_with read-only /var/lib/docker
+        refused create --support-docker --mount type=tmpfs,target=/var/lib/docker "$DIND"
+        one_line_with tmpfs /var/lib/docker
+        refused create --support-docker -v never-made:/proc/sys "$DIND"
+        one_line_with /proc/sys
+        refused create --support-docker -v never-made:/sys/fs/cgroup "$DIND"
+        one_line_with /sys/fs/cgroup
         refused create --support-docker --memory 64m "$DIND"
         one_line_with memory
         refused create --support-docker --disk-size 100m "$DIND"

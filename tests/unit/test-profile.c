@@ -201,11 +201,84 @@ static void contradictions_are_refused(void **state)
         }
 }
 
+/* NULL when the list is fine; else the message. */
+static const char *check_mounts(const char *const *volumes, const char *const *mounts, struct error *err)
+{
+        struct mount_list list;
+        if (mounts_parse(volumes, mounts, "/here", &list, err) < 0)
+                fail_msg("%s", err->text);
+        int r = profile_check_mounts(&list, err);
+        mounts_done(&list);
+        return r < 0 ? err->text : NULL;
+}
+
+static void mounts_that_contradict_are_refused(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *volume, *mount, *words;
+        } table[] = {
+            {"/host:/var/lib/docker", NULL, "folder of the host on /var/lib/docker"},
+            {"/host:/var", NULL, "folder of the host on /var contradict"},
+            {"data:/var/lib/docker:ro", NULL, "read-only volume on /var/lib/docker"},
+            {NULL, "type=tmpfs,target=/var/lib/docker", "tmpfs on /var/lib/docker"},
+            {NULL, "type=tmpfs,target=/var/lib", "a disk it can write to, such as -v NAME:/var/lib/docker"},
+            {NULL, "type=volume,source=data,target=/var/lib/docker,readonly", "read-only volume"},
+            {"x1:/proc/sys", NULL, "would hide /proc/sys"},
+            {"/host:/proc", NULL, "would hide /proc/sys"},
+            {"x1:/sys/fs/cgroup", NULL, "would hide /sys/fs/cgroup"},
+            {"/host:/dev", NULL, "would hide /dev/pts"},
+        };
+        static const char *const fine[] = {"data:/var/lib/docker", "/host:/var/lib/docker/host",
+                                           "/host:/srv:ro",        "more:/run",
+                                           "/host:/var/lib/other", NULL};
+        static const char *const disk_above[] = {"data:/var", "/anonymous", NULL};
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                struct error err = ERROR_INIT;
+                const char *const volumes[] = {table[i].volume, NULL}, *const mounts[] = {table[i].mount,
+                                                                                          NULL};
+                const char *text = check_mounts(volumes, mounts, &err);
+                if (text == NULL || strstr(text, table[i].words) == NULL || strchr(text, '\n') != NULL)
+                        fail_msg("'%s' instead of '%s'", text == NULL ? "nothing" : text, table[i].words);
+        }
+        struct error err = ERROR_INIT;
+        assert_null(check_mounts(fine, NULL, &err));
+        assert_null(check_mounts(disk_above, NULL, &err));
+}
+
+static void a_mount_on_run_takes_its_place(void **state)
+{
+        (void)state;
+        static const char *const table[] = {"data:/run", "/run", "/host:/run"};
+        static const char *const types[] = {"bind", NULL, "bind"};
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;
+                struct spec spec;
+                struct mount_list list;
+                struct error err = ERROR_INIT;
+                const char *const volumes[] = {table[i], NULL};
+                o.support_docker = 1;
+                assert_int_equal(resolve("{\"config\":{\"Cmd\":[\"x\"]}}", &o, &spec), 0);
+                assert_int_equal(mounts_parse(volumes, NULL, "/", &list, &err), 0);
+                if (mounts_apply(&list, spec.document, spec.volumes, &err) < 0)
+                        fail_msg("-v %s: %s", table[i], err.text);
+                const json_t *run = find(json_object_get(spec.document, "mounts"), "destination", "/run");
+                if (types[i] == NULL)
+                        assert_null(run); /* it lies on the box's disk, and nothing covers it */
+                else
+                        assert_string_equal(json_string_value(json_object_get(run, "type")), types[i]);
+                mounts_done(&list);
+                spec_done(&spec);
+        }
+}
+
 static void flavours(void **state)
 {
         (void)state;
         assert_string_equal(profile_get(false)->kernel_flavour, "lean");
         assert_true(profile_get(false)->memory_bytes == 512ULL << 20);
+        assert_int_equal(profile_get(false)->stop_timeout_ms, 10000);
+        assert_int_equal(profile_get(true)->stop_timeout_ms, 120000);
         assert_string_equal(profile_get(true)->kernel_flavour, "docker");
         assert_string_equal(profile_get(true)->kernel_remedy, "make kernel-docker");
         assert_true(profile_get(true)->memory_bytes == 2ULL << 30);
@@ -216,6 +289,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(what_the_client_says_stays),
     cmocka_unit_test(run_gives_way_to_a_volume_in_it),
     cmocka_unit_test(contradictions_are_refused),
+    cmocka_unit_test(mounts_that_contradict_are_refused),
+    cmocka_unit_test(a_mount_on_run_takes_its_place),
     cmocka_unit_test(flavours),
 };
 UNIT_TEST_MAIN(cases)
