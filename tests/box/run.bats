@@ -72,7 +72,7 @@ teardown_file() { box_home_end; }
 
 @test "what the default profile forbids is forbidden" {
         run boxlet run --rm --network none busybox sh -c '
-                mount -t tmpfs x /mnt 2>/dev/null && echo mounted
+                mount -t tmpfs x /tmp 2>&1 | grep -qE "denied|not permitted" || echo mounted
                 echo 1 2>/dev/null >/proc/sys/kernel/domainname && echo sysctl
                 echo 1 2>/dev/null >/proc/sysrq-trigger && echo sysrq
                 mkdir /sys/fs/cgroup/x 2>/dev/null && echo cgroup

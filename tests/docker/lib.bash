@@ -13,7 +13,8 @@ load ../box/registry
 docker_home() {
         [ "${BOXLET_NETNS:-}" = inside ] || { echo "run this in tests/box/netns" >&2; return 1; }
         local images
-        images=$("$ROOT/tests/docker/images")
+        # not made here: this network leads nowhere
+        images=$("$ROOT/tests/docker/images" --print-path) || { echo "the images are not there: run tests/docker/images" >&2; return 1; }
         export BOXLET_TMP BOXLET_HOME BOXLET_CONFIG
         BOXLET_TMP=$(mktemp -d "${TMPDIR:-/tmp}/boxlet-test.XXXXXX")
         BOXLET_HOME=$BOXLET_TMP/home
@@ -114,4 +115,28 @@ one_line_with() {
         for word in "$@"; do
                 [[ "$output" == *"$word"* ]]
         done
+}
+
+# default_facts: what a process of a box can see and do, as a script. What it may change it changes back.
+default_facts() {
+        cat <<'SCRIPT'
+grep -h '^Cap' /proc/1/status /proc/self/status
+echo "cgroup mounts: $(grep -c ' cgroup2* ' /proc/mounts)"
+grep ' /sys/fs/cgroup ' /proc/mounts | cut -d' ' -f2-4
+mkdir -p /tmp/there
+mount -t tmpfs none /tmp/there 2>&1 && umount /tmp/there && echo mounted
+ip link set lo mtu 65000 2>&1 && ip link set lo mtu 65536 && echo link changed
+(cat /proc/sys/kernel/panic >/proc/sys/kernel/panic) 2>&1 && echo sysctl written
+ls -d /proc/sys/net/bridge /proc/sys/net/netfilter /proc/net/netfilter /proc/net/nf_conntrack /proc/net/ip_tables_names /sys/module/bridge 2>&1
+ls /dev | sort
+uname -v
+SCRIPT
+}
+
+# facts_of_a_default_box [OPTION...]: those facts of one, and its runtime-spec document, which is the box's own by nothing but its name.
+facts_of_a_default_box() {
+        boxlet run -d --name plain --hostname plain --network none "$@" busybox sleep 1000 >/dev/null
+        default_facts | boxlet exec -i plain sh -s 2>&1
+        jq -c .container.spec "$BOXLET_HOME/boxes/$(boxlet inspect plain | jq -r '.[0].Id')/box.json"
+        boxlet rm -f plain >/dev/null
 }

@@ -3,6 +3,8 @@
 setup_suite() {
         load lib
         docker_home
+        # while there is no docker box, and has been none (default.bats compares)
+        facts_of_a_default_box >"$BOXLET_TMP/facts-before"
 }
 
 teardown_suite() {
