@@ -84,7 +84,7 @@ static void refuses_unsound_kernels(void **state)
         REFUSES(i.segments[0].p_paddr = 0x9f000);
         REFUSES(i.segments[0].p_paddr = UINT64_MAX - 0x1000);
         REFUSES(i.segments[0].p_memsz = UINT64_MAX);
-        REFUSES(i.segments[0].p_memsz = 0); /* would be an entry in nothing */
+        REFUSES(i.segments[0].p_memsz = 0);         /* would be an entry in nothing */
         REFUSES(i.segments[1].p_memsz = 0x1000000); /* beyond memory */
         REFUSES(i.segments[1].p_paddr = 0x1001000); /* on the first */
         REFUSES(i.segments[0].p_type = i.segments[1].p_type = PT_NOTE);
