@@ -171,6 +171,15 @@ static void keep_health(struct box *b)
         b->state.health = health;
 }
 
+static void health_checking(bool begins, void *data)
+{
+        struct box *b = data;
+        if (begins)
+                idle_check_begins(b->idle);
+        else
+                idle_check_ended(b->idle);
+}
+
 static void health_changed(const char *status, void *data)
 {
         struct box *b = data;
@@ -1158,6 +1167,8 @@ static int prepare_box(struct box *b, struct error *err)
                                 err);
         if (r == 0 && b->config.health.args != NULL)
                 r = health_new(b->loop, b->plan.box_fd, &b->config, health_changed, b, &b->health, err);
+        if (r == 0 && b->idle != NULL)
+                health_watch(b->health, health_checking);
         if (r == 0)
                 r = pidfile_write(b->config.pid_file, err);
         return r;

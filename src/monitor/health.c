@@ -43,6 +43,7 @@ struct health {
         int box_fd;
         const struct config_health *config;
         health_changed_fn changed;
+        void (*checking)(bool begins, void *data); /* NULL: nobody asks */
         void *data;
         enum health_status status;
         int64_t failing_streak;
@@ -185,11 +186,18 @@ static void on_drained(struct work *work, void *data)
         (void)data;
 }
 
+static void tell_checking(const struct health *h, bool begins)
+{
+        if (h->checking != NULL)
+                h->checking(begins, h->data);
+}
+
 static void on_gone(struct work *work, const struct error *err, void *data)
 {
         struct health *h = data;
         work_free(work);
         h->work = NULL;
+        tell_checking(h, false);
         note_failure(h, err->text[0] != '\0' ? err->text : "the connection to the guest ended");
 }
 
@@ -197,8 +205,11 @@ static const struct work_ops work_ops = {on_started, on_failed, on_output, on_ex
 
 static void give_up(struct health *h)
 {
+        if (h->work == NULL)
+                return;
         work_free(h->work); /* the agent kills what it belongs to */
         h->work = NULL;
+        tell_checking(h, false);
 }
 
 static void begin_check(struct source *s, void *data)
@@ -217,10 +228,12 @@ static void begin_check(struct source *s, void *data)
         h->start_ms = monotonic_ms();
         int r = request == NULL ? error_set(&err, -ENOMEM, "out of memory")
                                 : work_new(h->loop, h->box_fd, request, &work_ops, h, &h->work, &err);
-        if (r < 0)
+        if (r < 0) {
                 note_failure(h, err.text);
-        else
+        } else {
+                tell_checking(h, true);
                 (void)source_arm(h->limit, h->config->timeout_ms + GRACE_MS); /* cannot refuse */
+        }
 }
 
 static void on_limit(struct source *s, void *data)
@@ -291,6 +304,12 @@ int health_new(struct loop *loop, int box_fd, const struct config *config, healt
         }
         *ret_health = h;
         return 0;
+}
+
+void health_watch(struct health *h, void (*checking)(bool begins, void *data))
+{
+        if (h != NULL)
+                h->checking = checking;
 }
 
 void health_free(struct health *h)

@@ -22,6 +22,9 @@ int health_new(struct loop *loop, int box_fd, const struct config *config, healt
 /* NULL is fine, for all. */
 void health_free(struct health *health);
 
+/* Tells when a check connects to the guest, and when it is done with that. */
+void health_watch(struct health *health, void (*checking)(bool begins, void *data));
+
 /* Init runs: what was known of an earlier run is forgotten, the first check follows after its interval. */
 void health_begin(struct health *health);
 

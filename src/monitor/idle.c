@@ -16,6 +16,7 @@ struct idle {
         void *data;
         bool running;
         struct idle_facts facts;
+        int64_t closing; /* own connections that are done with, and still counted */
 };
 
 static bool is_busy(const struct idle_facts *f)
@@ -100,7 +101,7 @@ void idle_end(struct idle *i)
         if (i == NULL)
                 return;
         i->running = false;
-        i->facts.connections = 0;
+        i->facts.connections = i->closing = 0;
         arm(i);
 }
 
@@ -122,8 +123,30 @@ void idle_connections(struct idle *i, int64_t count)
 {
         if (i == NULL)
                 return;
+        bool was_busy = is_busy(&i->facts);
+        if (count < i->facts.connections && i->closing > 0) {
+                i->closing--;
+                i->facts.own--;
+        }
         i->facts.connections = count;
-        look_again(i);
+        if (was_busy || is_busy(&i->facts))
+                look_again(i);
+}
+
+void idle_check_begins(struct idle *i)
+{
+        if (i != NULL)
+                i->facts.own++;
+}
+
+void idle_check_ended(struct idle *i)
+{
+        if (i == NULL)
+                return;
+        if (i->facts.connections < i->facts.own)
+                i->facts.own--; /* it is not counted any more, or never was */
+        else
+                i->closing++;
 }
 
 void idle_paused(struct idle *i, bool paused)

@@ -10,7 +10,8 @@
 /*
  * Whether a box is idle, for --idle-stop: for the time given, nobody was attached, no connection into it was
  * open beside those that carry its own processes (an exec, a copy, a forwarded socket), nothing was printed
- * by its processes or given to them, no frame passed its network interface, and it was not paused.
+ * by its processes or given to them, no frame passed its network interface, and it was not paused. The
+ * monitor's own health checks are nobody.
  *
  * One timer and no polling: it is armed for the moment at which the box may be idle at the earliest, and not
  * armed at all while somebody is there.
@@ -33,6 +34,10 @@ void idle_touch(struct idle *idle);
 void idle_attached(struct idle *idle, int64_t clients);
 void idle_connections(struct idle *idle, int64_t count);
 void idle_paused(struct idle *idle, bool paused);
+
+/* A health check is about to connect, and is done with its connection: that one is not counted. */
+void idle_check_begins(struct idle *idle);
+void idle_check_ended(struct idle *idle);
 
 /* The rule by itself. */
 struct idle_facts {

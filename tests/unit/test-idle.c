@@ -115,6 +115,51 @@ static void each_touch_moves_the_moment(void **state)
         loop_free(loop);
 }
 
+static void health_checks_are_nobody(void **state)
+{
+        (void)state;
+        struct loop *loop;
+        struct idle *idle;
+        int told = 0;
+        assert_int_equal(loop_new(&loop), 0);
+        assert_int_equal(idle_new(loop, 400, count, &told, &idle), 0);
+        idle_connections(idle, 2);
+        idle_begin(idle, 2);
+        for (int i = 0; i < 60 && told == 0; i++) { /* the count's news come before and after our own */
+                idle_check_begins(idle);
+                idle_connections(idle, 3);
+                (void)run_for(loop, 5);
+                if (i % 2 == 0)
+                        idle_check_ended(idle);
+                idle_connections(idle, 2);
+                if (i % 2 == 1)
+                        idle_check_ended(idle);
+                (void)run_for(loop, 5);
+        }
+        assert_int_equal(told, 1);
+        idle_end(idle);
+        /* one that never connected leaves nothing behind, and an exec beside one is seen */
+        told = 0;
+        idle_connections(idle, 2);
+        idle_begin(idle, 2);
+        idle_check_begins(idle);
+        idle_check_ended(idle);
+        idle_check_begins(idle);
+        idle_connections(idle, 3);
+        idle_connections(idle, 4);
+        (void)run_for(loop, 600);
+        assert_int_equal(told, 0);
+        idle_check_ended(idle);
+        idle_connections(idle, 3);
+        (void)run_for(loop, 600);
+        assert_int_equal(told, 0);
+        idle_connections(idle, 2);
+        (void)run_for(loop, 600);
+        assert_int_equal(told, 1);
+        idle_free(idle);
+        loop_free(loop);
+}
+
 static void nobody_asks(void **state)
 {
         (void)state;
@@ -123,6 +168,8 @@ static void nobody_asks(void **state)
         idle_attached(NULL, 1);
         idle_connections(NULL, 1);
         idle_paused(NULL, true);
+        idle_check_begins(NULL);
+        idle_check_ended(NULL);
         idle_end(NULL);
         idle_free(NULL);
 }
@@ -132,6 +179,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_idle_box_is_told_once),
     cmocka_unit_test(who_is_there_holds_it_without_a_timer),
     cmocka_unit_test(each_touch_moves_the_moment),
+    cmocka_unit_test(health_checks_are_nobody),
     cmocka_unit_test(nobody_asks),
 };
 
