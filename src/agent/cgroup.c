@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define AGENT_MEMORY_MIN "8388608" /* bytes; an idle agent has less than 2 MiB */
+
 static int write_file(int fd, const char *file, const char *value)
 {
         cleanup_fd int out = openat(fd, file, O_WRONLY | O_CLOEXEC);
@@ -93,6 +95,10 @@ int cgroup_begin(const char *folder, int *ret_root_fd, struct error *err)
         if (r < 0)
                 return error_errno(err, r, "enter the agent's cgroup");
         r = cgroup_delegate(root, err);
+        /* What the agent has in memory is not to lie in a swap file of the container's, nor to give way to
+         * the container's. A kernel without the memory controller has no such files. */
+        (void)write_file(own, "memory.swap.max", "0");
+        (void)write_file(own, "memory.min", AGENT_MEMORY_MIN);
         if (r == 0)
                 *ret_root_fd = take_fd(&root);
         return r;

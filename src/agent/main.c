@@ -17,6 +17,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -110,6 +111,11 @@ static int run(struct error *err)
         (void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
         (void)mallopt(M_TRIM_THRESHOLD, 64 << 10);
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer would do for a while */
+        /* root of a box may add swap, and write to it: this program's own file lies in a tmpfs, and could be
+         * swapped like anything else. Later memory is locked as it is touched; none is made resident for it.
+         */
+        if (mlockall(MCL_CURRENT) < 0 || mlockall(MCL_FUTURE | MCL_ONFAULT) < 0)
+                log_warning("lock the agent in memory: %s", strerror(errno));
         int r = setup.listen_fd = listen_for_work(err);
         if (r >= 0)
                 r = setup.control_fd = connect_to_host(err);

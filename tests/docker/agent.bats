@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The agent of a docker box, and root in the box with every capability.
+bats_require_minimum_version 1.5.0
+load lib
+
+setup_file() { shared_engine; }
+
+@test "root with every capability does not get at the agent" {
+        run boxlet run --rm -i --support-docker --network none busybox sh -s <<'SCRIPT'
+mkdir /tmp/proc /tmp/cgroup
+# its processes, by a fresh view of them
+mount -t proc proc /tmp/proc
+echo "processes: $(ls /tmp/proc | grep -c '^[0-9]')"
+grep -l agent /tmp/proc/[0-9]*/comm
+# its cgroup
+mount -t cgroup2 none /tmp/cgroup
+ls -d /tmp/cgroup/agent /tmp/cgroup/../agent
+# its memory, as the machine's or in a swap file
+mknod /tmp/mem c 1 1
+cat /tmp/mem | head -c 1
+ls /proc/kcore
+locked=$(sed -n 's/^Mlocked: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+[ "$locked" -ge 500 ] && echo "it is locked in memory"
+SCRIPT
+        echo "$output"
+        [ "$(grep -c '^processes: [2-6]$' <<<"$output")" -eq 1 ]
+        [ "$(grep -c 'No such file' <<<"$output")" -eq 3 ]
+        [[ "$output" == *"/tmp/mem"*"No such device"* ]]
+        [[ "$output" == *"it is locked in memory"* ]]
+        [[ "$output" != *"/comm"* ]]
+}
+
+@test "root with every capability has no way to the host by vsock" {
+        run in_engine perl -e 'socket(my $s, 40, 1, 0) and print "open"; print "$!\n"; socket($s, 2, 1, 0) and print "others do\n"'
+        echo "$output"
+        [ "${lines[0]}" = "Address family not supported by protocol" ]
+        [ "${lines[1]}" = "others do" ]
+}
