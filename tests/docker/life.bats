@@ -36,7 +36,30 @@ life_process() {
         done | head -n 1
 }
 
-ended() { [ -z "$(life_processes)" ] && [ "$(box_state life)" != running ]; }
+# tree_of PID: the processes below it.
+tree_of() {
+        local pid
+        for pid in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+                echo "$pid"
+                tree_of "$pid"
+        done
+}
+
+# remember: $remembered, the box's processes by number: monitor, boxlet-vmm, QEMU, passt and what they have started.
+remember() {
+        local monitor
+        monitor=$(life_process boxlet-monitor)
+        remembered="$monitor $(tree_of "$monitor" | tr '\n' ' ')"
+        [ "$(wc -w <<<"$remembered")" -ge 4 ]
+}
+
+ended() {
+        local pid
+        for pid in $remembered; do
+                [ ! -e "/proc/$pid" ] || return 1
+        done
+        [ -z "$(life_processes)" ] && [ "$(box_state life)" != running ]
+}
 
 # The box ends with all its processes; started again it has an engine with what was there.
 ends_and_comes_back() {
@@ -68,14 +91,18 @@ RUN dd if=/dev/zero of=/filled bs=1M count=200"
 }
 
 @test "stop and start: the engine comes back with its containers and their data" {
-        boxlet stop -t 200 life
+        remember
+        # the time that such a box has by itself
+        boxlet stop life
         [ "$(boxlet inspect life | jq '.[0].State.ExitCode')" -eq 0 ]
         ends_and_comes_back
         run boxlet exec life docker images -q "$R/busybox"
         [ -n "$output" ]
+        boxlet exec life grep -q 'CapEff:.*000001ffffffffff' /proc/self/status
 }
 
 @test "dockerd is killed: the box ends with its code, and the next start works" {
+        remember
         boxlet exec life sh -c 'kill -KILL $(pidof dockerd)'
         eventually 150 ended
         [ "$(boxlet inspect life | jq '.[0].State.ExitCode')" -eq 137 ]
@@ -83,11 +110,13 @@ RUN dd if=/dev/zero of=/filled bs=1M count=200"
 }
 
 @test "the box is killed by its user: nothing is left, and the next start works" {
+        remember
         boxlet kill life
         ends_and_comes_back
 }
 
 @test "the host process is killed, a power cut for the box: nothing is left, and the next start works" {
+        remember
         kill -KILL "$(life_process boxlet-monitor)"
         ends_and_comes_back
 }
