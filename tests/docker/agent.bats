@@ -22,10 +22,19 @@ cat /tmp/mem | head -c 1
 ls /proc/kcore
 locked=$(sed -n 's/^Mlocked: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
 [ "$locked" -ge 500 ] && echo "it is locked in memory"
+# the kernel, as a starter of programs beside it: of a crashed process' memory ...
+echo '|/proc/%P/root/bin/busybox touch /proc/%P/root/tmp/ran' >/proc/sys/kernel/core_pattern
+ulimit -c unlimited
+sh -c 'kill -SEGV $$; sleep 1'
+echo "crashed with $?"
+sleep 1
+ls /tmp/ran
 SCRIPT
         echo "$output"
+        [ "$status" -ne 0 ] # the last ls found nothing
+        [[ "$output" == *"crashed with 139"* ]]
         [ "$(grep -c '^processes: [2-6]$' <<<"$output")" -eq 1 ]
-        [ "$(grep -c 'No such file' <<<"$output")" -eq 3 ]
+        [ "$(grep -c 'No such file' <<<"$output")" -eq 4 ]
         [[ "$output" == *"/tmp/mem"*"No such device"* ]]
         [[ "$output" == *"it is locked in memory"* ]]
         [[ "$output" != *"/comm"* ]]
