@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-# Line N of the commands in the document's first block.
+# Line N of the commands in the page's blocks, which follow each other.
 doc_command() {
         sed -n '/^```sh$/,/^```$/p' "$ROOT/docs/docker-in-a-box.md" | grep -v '^```' | sed -n "$1p"
 }
@@ -16,7 +16,9 @@ follow() {
         command=$(doc_command "$1")
         [ -n "$command" ]
         echo "$command"
-        (cd "$ROOT" && bash -c "${command//127.0.0.1:8080:/127.0.0.1:0:}")
+        command=${command//127.0.0.1:8080:/127.0.0.1:0:}
+        [[ "$command" != *:8080/* ]] || command=${command//:8080/:$(host_port docker 8080)}
+        (cd "$ROOT" && bash -c "$command")
 }
 
 compose() {
@@ -24,7 +26,9 @@ compose() {
 }
 
 setup_file() {
-        [[ "$(doc_command 1)" == "make all kernel-docker" ]] # done, or no case would run
+        # done, or no case would run; the targets are there
+        [[ "$(doc_command 1)" == "make deps all kernel-docker" ]]
+        (cd "$ROOT" && make -n deps all kernel-docker >/dev/null)
         follow 2
         engine_trust docker
         # the box's engine asks our registry instead of the Docker Hub
@@ -40,6 +44,10 @@ teardown_file() {
         follow 4
         follow 5
         eventually 150 page_says "$(host_port docker 8080)" "hello from a box"
+        need curl
+        run follow 6
+        [ "$status" -eq 0 ]
+        [ "${lines[-1]}" = "hello from a box" ]
 }
 
 @test "services find each other by name, on a bridge of their own" {
@@ -74,4 +82,16 @@ teardown_file() {
         echo "$output"
         [[ "${lines[0]}" == 20.* ]]
         [ "${lines[-1]}" = refused ]
+}
+
+@test "the page's last commands: stop lets the engine end by itself, start brings it back, rm leaves nothing" {
+        follow 7
+        [ "$(boxlet inspect docker | jq '.[0].State.ExitCode')" -eq 0 ]
+        follow 8
+        engine_wait docker
+        [ -n "$(boxlet exec docker docker images -q)" ]
+        follow 9
+        [ -z "$(doc_command 10)" ]
+        run boxlet inspect docker
+        [ "$status" -ne 0 ]
 }
