@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ const char *unit_folder(int *ret_fd)
 
 static void remove_folder(void)
 {
+        (void)umount2(folder, MNT_DETACH); /* what a case that was killed had mounted on it */
         if (path_remove_all_at(AT_FDCWD, folder) < 0)
                 (void)fprintf(stderr, "cannot remove %s\n", folder);
 }
