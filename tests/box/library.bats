@@ -15,7 +15,10 @@ setup_file() {
         # the prefix inside the stage is not the one compiled in
         export BOXLET_LIBEXEC=$(find "$STAGE" -type d -path '*/libexec/boxlet')
         export BOXLET_KERNEL_DIR=$ROOT/build/kernel
-        cc -Wall -Werror "$ROOT/examples/run.c" $(pkg-config --cflags --libs boxlet) -o "$BOXLET_TMP/run"
+        local name
+        for name in run pool build; do
+                cc -Wall -Werror "$ROOT/examples/$name.c" $(pkg-config --cflags --libs boxlet) -o "$BOXLET_TMP/$name"
+        done
 }
 teardown_file() { box_home_end; }
 
@@ -31,6 +34,35 @@ teardown_file() { box_home_end; }
 @test "the example says why it cannot" {
         run -127 "$BOXLET_TMP/run" busybox no-such-program
         [[ "$output" == *no-such-program* ]]
+}
+
+@test "the pool shares out work among its boxes, and ends with them" {
+        run --separate-stderr "$BOXLET_TMP/pool" busybox 2 < <(seq 6 | sed 's,.*,echo & squared is $((& * &)); sleep 0.3,'; echo 'exit 3')
+        echo "$output" "$stderr"
+        [ "$status" -eq 0 ]
+        [ "$(sed 's/^\[[0-9]*\] //' <<<"$output" | sort -n | tail -1)" = "6 squared is 36" ]
+        [ "$(wc -l <<<"$output")" -eq 6 ]
+        # both had something to do
+        grep -q '^\[0\]' <<<"$output"
+        grep -q '^\[1\]' <<<"$output"
+        [[ "$stderr" == *"exit code 3"* ]]
+        no_processes
+        [ -z "$(boxlet ls -a -q)" ]
+}
+
+@test "a build streams its output, has its exit code, and gives its result back" {
+        mkdir "$BATS_TEST_TMPDIR/source"
+        echo 'text to be built' >"$BATS_TEST_TMPDIR/source/file"
+        run "$BOXLET_TMP/build" busybox "$BATS_TEST_TMPDIR/source" 'echo building; tr a-z A-Z <file >out; echo done >&2' /src/out "$BATS_TEST_TMPDIR/result"
+        echo "$output"
+        [ "$status" -eq 0 ]
+        [[ "${lines[0]}" == *"  building" && "${lines[1]}" == *"  done" ]]
+        [ "$(cat "$BATS_TEST_TMPDIR/result")" = "TEXT TO BE BUILT" ]
+        run "$BOXLET_TMP/build" busybox "$BATS_TEST_TMPDIR/source" 'exit 9' /src/out "$BATS_TEST_TMPDIR/none"
+        [ "$status" -eq 9 ]
+        [ ! -e "$BATS_TEST_TMPDIR/none" ]
+        no_processes
+        [ -z "$(boxlet ls -a -q)" ]
 }
 
 @test "static linking works too" {
