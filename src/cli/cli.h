@@ -82,7 +82,7 @@ extern const struct command command_attach, command_completion, command_create, 
     command_import_box, command_commit, command_diff, command_export, command_stats, command_top,
     command_wait;
 
-/* What docker has as a command and we have not: "name" or "a|b" and what to say. */
+/* What docker has as a command and we have not, by name, and what to say. */
 struct refused_command {
         const char *name;
         const char *instead;
