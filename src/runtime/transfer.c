@@ -93,11 +93,12 @@ static int on_frame(struct channel *channel, const struct frame *frame, void *da
 static void on_closed(struct channel *channel, const struct error *err, void *data)
 {
         struct transfer *t = data;
+        /* reading and writing may notice it first */
+        int code = err->code == 0 || err->code == -EPIPE ? -ECONNRESET : err->code;
         (void)channel;
         if (!t->over)
-                (void)error_set(&t->failure, err->code != 0 ? err->code : -ECONNRESET,
-                                "the connection to the box ended%s%s", err->text[0] == '\0' ? "" : ": ",
-                                err->text);
+                (void)error_set(&t->failure, code, "the connection to the box ended%s%s",
+                                err->text[0] == '\0' ? "" : ": ", err->text);
         t->over = true;
 }
 
