@@ -126,7 +126,7 @@ words() {
         "$BOXLET" completion bash >"$BATS_TEST_TMPDIR/boxlet"
         bash -n "$BATS_TEST_TMPDIR/boxlet"
         [ "$(words 'boxlet comp')" = completion ]
-        [ "$(words 'boxlet r' | tr '\n' ' ')" = "run rm rmi " ]
+        [ "$(words 'boxlet r' | tr '\n' ' ')" = "run restart rm rename rmi " ]
         words 'boxlet run --' | grep -qx -- --disk-size
         words 'boxlet run --mem' | grep -qx -- --memory
         [ "$(words 'boxlet run --pull n')" = never ]
