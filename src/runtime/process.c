@@ -15,7 +15,9 @@
  * returns, and no callback comes after.
  * 3. Input is sent only after the process runs; what was asked for before (size, signals, end of input) is
  * kept.
- * 4. Input is bounded by the channel's high water mark, output by not reading while the client said stop.
+ * 4. A machine that stands still (an exec's other side) ends the handle: it has ANSWER_MS for its first word,
+ * and OVERDUE_MS for the last one when there is a time limit, which the agent keeps.
+ * 5. Input is bounded by the channel's high water mark, output by not reading while the client said stop.
  *
  * Hostile: what comes from an exec's connection is the guest's word. A length was checked by the frame
  * decoder, an exit status by its type; texts are cut and cleaned by error_set().
@@ -43,6 +45,8 @@
 #define LINE_MAX_BYTES 64
 #define RETRY_MS       5
 #define DETACH_MS      10000
+#define ANSWER_MS      60000 /* an exec's first word: far more than a machine takes that runs, even emulated */
+#define OVERDUE_MS     10000 /* after the time limit of an exec, by when the agent has killed it */
 #define STREAM_BIT(s)  (1U << (s))
 
 enum phase { PHASE_LINE, PHASE_ASKED, PHASE_RUNNING, PHASE_EXITED, PHASE_ENDED };
@@ -58,7 +62,7 @@ struct boxlet_process {
         json_t *request, *attributes;
 
         int line_fd, box_fd; /* while PHASE_LINE */
-        struct source *line_source, *retry;
+        struct source *line_source, *retry, *deadline;
         struct buffer line;
 
         struct boxlet_process_events events;
@@ -80,6 +84,7 @@ static void destroy(struct boxlet_process *p)
         channel_free(p->channel);
         source_free(p->line_source);
         source_free(p->retry);
+        source_free(p->deadline);
         source_free(p->resume);
         close_fd(&p->line_fd);
         close_fd(&p->box_fd);
@@ -144,6 +149,8 @@ static void ended(struct boxlet_process *p, int exit_code, const struct error *e
         p->line_source = NULL;
         source_free(p->retry);
         p->retry = NULL;
+        source_free(p->deadline);
+        p->deadline = NULL;
         if (p->freed || p->events.ended == NULL)
                 return;
         struct boxlet_error out;
@@ -199,6 +206,9 @@ static void accepted(struct boxlet_process *p)
         if (p->phase != PHASE_ASKED)
                 return;
         p->phase = PHASE_RUNNING;
+        if (p->deadline != NULL)
+                (void)source_arm(p->deadline,
+                                 p->timeout_ms > 0 ? p->timeout_ms + OVERDUE_MS : -1); /* ours, as below */
         if (p->is_exec)
                 send_size(p);
         send_kept(p);
@@ -402,6 +412,20 @@ static void line_failed(struct boxlet_process *p, int code, const char *what)
         ended(p, 125, &err);
 }
 
+static void overdue(struct source *s, void *data)
+{
+        struct boxlet_process *p = data;
+        struct error err = ERROR_INIT;
+        (void)s;
+        if (p->freed || p->phase > PHASE_RUNNING)
+                return;
+        (void)error_set(&err, -ETIMEDOUT, "exec in box '%s': its machine does not answer: it may be frozen",
+                        p->name);
+        end_streams(p);
+        if (!p->freed)
+                ended(p, p->timeout_ms > 0 ? 124 : 125, &err);
+}
+
 /* Takes the answer line; the bytes after it are the connection's first. */
 static void line_done(struct boxlet_process *p, const char *newline)
 {
@@ -527,7 +551,13 @@ int process_new_vsock(const struct process_draft *draft, int box_fd, struct boxl
         if (r < 0)
                 return r;
         p->box_fd = fcntl(box_fd, F_DUPFD_CLOEXEC, 3);
-        r = p->box_fd < 0 ? -errno : connect_line(p);
+        r = p->box_fd < 0 ? -errno : loop_add_timer(p->loop, overdue, p, &p->deadline);
+        if (r == 0)
+                r = source_arm(p->deadline, p->timeout_ms > 0 && p->timeout_ms < ANSWER_MS - OVERDUE_MS
+                                                ? p->timeout_ms + OVERDUE_MS
+                                                : ANSWER_MS);
+        if (r == 0)
+                r = connect_line(p);
         if (r == -EAGAIN) {
                 r = loop_add_timer(p->loop, retry_connect, p, &p->retry);
                 if (r == 0)

@@ -61,6 +61,7 @@ teardown_file() { box_home_end; }
 @test "a log without end is bounded, and its end is there" {
         boxlet run --rm --name noisy --network none --log-opt max-size=16k --log-opt max-file=3 busybox \
                 sh -c 'seq 1 20000; echo end; sleep 1000' >/dev/null 2>&1 &
+        noisy=$!
         noisy_end() { [ "$(boxlet logs -n 1 noisy 2>/dev/null)" = end ]; }
         eventually 40 noisy_end
         [ "$(boxlet inspect -f '{{index .HostConfig.LogConfig.Config "max-size"}} {{index .HostConfig.LogConfig.Config "max-file"}}' noisy)" = '16384 3' ]
@@ -68,7 +69,7 @@ teardown_file() { box_home_end; }
         [ "$(cat "$folder"/log* | wc -c)" -le 49152 ]
         boxlet logs noisy | tail -n 100 | head -n 99 | diff - <(seq 19902 20000)
         boxlet rm -f noisy
-        wait
+        wait "$noisy" || true
 }
 
 @test "events: what has been, chosen and formatted, in one journal of all processes" {
