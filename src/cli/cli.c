@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void say(const char *label, const char *text)
 {
@@ -99,6 +100,28 @@ void cli_print_safe(FILE *file, const char *text)
         cleanup_free char *safe = text_safe(text, true);
         if (safe != NULL)
                 fputs(safe, file);
+}
+
+int cli_check_askable(bool force, struct error *err)
+{
+        if (!force && !isatty(STDIN_FILENO))
+                return error_set(err, -EINVAL, "there is no terminal to ask on: use -f");
+        return 0;
+}
+
+bool cli_is_confirmed(bool force, const char *question, ...)
+{
+        char answer[16];
+        va_list arguments;
+        if (force)
+                return true;
+        va_start(arguments, question);
+        (void)vfprintf(stderr, question, arguments); /* unread, it is not answered */
+        va_end(arguments);
+        fputs(" Go on? [y/N] ", stderr);
+        if (fgets(answer, sizeof(answer), stdin) == NULL)
+                return false;
+        return answer[0] == 'y' || answer[0] == 'Y';
 }
 
 int cli_print_json(FILE *file, const char *text)

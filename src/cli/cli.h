@@ -48,6 +48,11 @@ int cli_each(struct cli *cli, const struct text_list *operands,
 /* Prints text from images and guests: control characters replaced. */
 void cli_print_safe(FILE *file, const char *text);
 
+/* For commands that remove much. To be checked before anything else: whether the user can be asked (or need
+ * not be, with force); and the question, on the terminal. */
+int cli_check_askable(bool force, struct error *err);
+__attribute__((format(printf, 2, 3))) bool cli_is_confirmed(bool force, const char *question, ...);
+
 /* Prints a JSON text with an indent of 4, as docker inspect does. -errno if it is none. */
 int cli_print_json(FILE *file, const char *text);
 

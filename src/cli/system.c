@@ -122,25 +122,7 @@ static const struct refused_option prune_refused[] = {
 static int prune_check(void *data, struct error *err)
 {
         const struct prune_plan *plan = data;
-        if (!plan->force && !isatty(STDIN_FILENO))
-                return error_set(err, -EINVAL, "there is no terminal to ask on: use -f");
-        return 0;
-}
-
-static bool is_confirmed(const struct prune_plan *plan)
-{
-        char answer[16];
-        if (plan->force)
-                return true;
-        fprintf(stderr,
-                "This removes all boxes that do not run, with their disks and snapshots, and all images "
-                "without %s%s. "
-                "Go on? [y/N] ",
-                plan->all ? "a box that uses them" : "a name",
-                plan->volumes ? ", and volumes without a chosen name that no box refers to" : "");
-        if (fgets(answer, sizeof(answer), stdin) == NULL)
-                return false;
-        return answer[0] == 'y' || answer[0] == 'Y';
+        return cli_check_askable(plan->force, err);
 }
 
 /* One that was started meanwhile stays. */
@@ -231,7 +213,12 @@ static int prune(struct cli *cli, void *data)
         const struct prune_plan *plan = data;
         char size[TEXT_SIZE_MAX];
         uint64_t freed = 0;
-        if (!is_confirmed(plan))
+        if (!cli_is_confirmed(
+                plan->force,
+                "This removes all boxes that do not run, with their disks and snapshots, and all images "
+                "without %s%s.",
+                plan->all ? "a box that uses them" : "a name",
+                plan->volumes ? ", and volumes without a chosen name that no box refers to" : ""))
                 return CLI_FAILURE;
         int code = cli_open(cli);
         if (code == 0)

@@ -321,21 +321,7 @@ static const struct refused_option prune_refused[] = {
 static int prune_check(void *data, struct error *err)
 {
         const struct prune_plan *plan = data;
-        if (!plan->force && !isatty(STDIN_FILENO))
-                return error_set(err, -EINVAL, "there is no terminal to ask on: use -f");
-        return 0;
-}
-
-static bool is_confirmed(const struct prune_plan *plan)
-{
-        char answer[16];
-        if (plan->force)
-                return true;
-        fprintf(stderr, "This removes all volumes%s that no box refers to. Go on? [y/N] ",
-                plan->all ? "" : " without a chosen name");
-        if (fgets(answer, sizeof(answer), stdin) == NULL)
-                return false;
-        return answer[0] == 'y' || answer[0] == 'Y';
+        return cli_check_askable(plan->force, err);
 }
 
 static int prune(struct cli *cli, void *data)
@@ -344,7 +330,8 @@ static int prune(struct cli *cli, void *data)
         struct boxlet_error error = {0};
         char *report = NULL, size[TEXT_SIZE_MAX];
         uint64_t freed = 0;
-        if (!is_confirmed(plan))
+        if (!cli_is_confirmed(plan->force, "This removes all volumes%s that no box refers to.",
+                              plan->all ? "" : " without a chosen name"))
                 return CLI_FAILURE;
         int code = cli_open(cli);
         if (code != 0)
