@@ -79,3 +79,16 @@ resident() { awk '/^VmRSS:/ { print int($2 / 1024) }' "/proc/$1/status"; }
         [ "${lines[0]}" -eq 32 ]
         [ "${lines[1]}" -gt $((3900 * 1024)) ]
 }
+
+@test "twenty volumes: more devices than interrupt lines of their own" {
+        local i options=()
+        for i in $(seq 20); do
+                options+=(-v "many$i:/many/$i")
+        done
+        run boxlet run --rm "${options[@]}" --network none busybox sh -c \
+                'for i in $(seq 20); do echo $i >/many/$i/number; done; sync; cat /many/*/number | sort -n | tr "\n" " "; grep -c " /many/.* ext4 " /proc/mounts'
+        echo "$output"
+        [ "$status" -eq 0 ]
+        [ "$output" = "$(seq 20 | tr '\n' ' ')20" ]
+        boxlet volume prune -a -f >/dev/null
+}
