@@ -46,6 +46,7 @@ int adopt_begin(struct boxlet *b, const char *name, struct adoption *ret_adoptio
         if (r < 0)
                 return error_errno(err, r, "make an id");
         cleanup_fd int guard = collect_guard(b);
+        (void)guard; /* held until we return */
         if (mkdirat(b->boxes_fd, a.id, 0700) < 0)
                 return error_errno(err, -errno, "make the folder of the box");
         r = box_open_folder(b, a.id, &a.box_fd, err);
