@@ -58,6 +58,9 @@ no_drafts() {
         run boxlet run --rm --network none -v shared:/data:ro busybox true
         [ "$status" -eq 125 ]
         [[ "$output" == *"volume 'shared' is in use by box 'writer', which may write to it"* ]]
+        # who was refused has left nothing
+        [ "$(boxlet ls -a -q | wc -l)" -eq 1 ]
+        [ "$(ls "$BOXLET_HOME/boxes" | wc -l)" -eq 1 ]
         run boxlet volume rm shared
         [ "$status" -eq 1 ]
         [[ "$output" == *"box 'writer' refers to it: remove the box first"* ]]
