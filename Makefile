@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 CRASH_STEP ?= 1
 NINJA   := ninja
 
-.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab test-crash lint fuzz coverage bench install clean deps help
+.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab test-crash lint fuzz coverage bench bench-lab install clean deps help
 .DEFAULT_GOAL := all
 
 all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it is cached outside the tree)
@@ -62,6 +62,10 @@ bench: ## the figures beside their budgets
 	@tools/deps
 	@$(MAKE) --no-print-directory all
 	@bench/run
+
+bench-lab: all ## engine kvm beside QEMU, in the lab
+	@tools/deps
+	@tests/lab/run --time 1800 -- bench/run lab
 
 install: $(BUILD)/build.ninja ## PREFIX (/usr/local, or that of the last time), DESTDIR
 	@tools/install $(BUILD) "$(PREFIX)" "$(DESTDIR)"
