@@ -8,7 +8,9 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 
@@ -283,7 +285,7 @@ static void the_root_has_the_shares_and_nothing_else(void **state)
 }
 
 /* Reads the folder that is open and counts the names that begin with "f". */
-static unsigned list(uint64_t node, uint64_t fh, uint32_t opcode, uint32_t room)
+static unsigned list_removing(uint64_t node, uint64_t fh, uint32_t opcode, uint32_t room, bool removing)
 {
         struct fuse_read_in in = {.fh = fh, .size = room};
         unsigned count = 0;
@@ -304,11 +306,45 @@ static unsigned list(uint64_t node, uint64_t fh, uint32_t opcode, uint32_t room)
                                 assert_int_equal(entry.nodeid == 0, name[0] == '.');
                         }
                         count += name[0] == 'f';
+                        if (removing && name[0] == 'f') {
+                                char copy[256];
+                                (void)snprintf(copy, sizeof(copy), "%.*s", (int)d.namelen, name);
+                                assert_int_equal(unlinkat(folder, copy, 0), 0);
+                        }
                         in.offset = d.off;
                         at += FUSE_REC_ALIGN(head + FUSE_NAME_OFFSET + d.namelen);
                         assert_true(at <= size);
                 }
         }
+}
+
+static unsigned list(uint64_t node, uint64_t fh, uint32_t opcode, uint32_t room)
+{
+        return list_removing(node, fh, opcode, room, false);
+}
+
+/* As rm -r does it. On tmpfs an offset counts the names before it: to seek there would pass over some. */
+static void names_that_go_while_a_folder_is_read_hide_none(void **state)
+{
+        (void)state;
+        int top;
+        const char *path = unit_folder(&top);
+        assert_int_equal(close(top), 0);
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("none", path, "tmpfs", 0, NULL) < 0) {
+                (void)unit_folder(NULL); /* the harness closes it */
+                unit_skip("needs to mount a tmpfs");
+        }
+        begin(0, FS_OWNERS_MAPPED);
+        for (unsigned i = 0; i < 500; i++) {
+                char name[32];
+                (void)snprintf(name, sizeof(name), "file-%.*s%u", (int)(i % 20), "xxxxxxxxxxxxxxxxxxxx", i);
+                write_file(folder, name, "");
+        }
+        uint64_t root = share();
+        assert_int_equal(client_open(&client, FUSE_OPENDIR, root, O_RDONLY, &opened), 0);
+        assert_int_equal(list_removing(root, opened.fh, FUSE_READDIRPLUS, 4096, true), 500);
+        end();
 }
 
 static void folders_are_read_whole(void **state)
@@ -922,6 +958,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_read_only_share_stays_as_it_is),
     cmocka_unit_test(the_root_has_the_shares_and_nothing_else),
     cmocka_unit_test(folders_are_read_whole),
+    cmocka_unit_test(names_that_go_while_a_folder_is_read_hide_none),
     cmocka_unit_test(owners_are_kept_beside_the_file),
     cmocka_unit_test(records_are_read_strictly),
     cmocka_unit_test(a_user_attribute_is_the_guests),

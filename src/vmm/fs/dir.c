@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading folders. What the host's getdents64(2) gives is copied over entry by entry, as many as fit the
- * guest's buffer; offsets are the host's own, so that a folder may change between two calls. ".." of a share
+ * Reading folders. What the host's getdents64(2) gives is copied over entry by entry; offsets are the host's
+ * own, so that a folder may change between two calls. No more is asked of the host than the guest's buffer
+ * holds for certain: who reads on then goes on where the host stands. To go back to an offset would do on a
+ * disk; on tmpfs (before Linux 6.6) it passes over names when others were removed meanwhile. ".." of a share
  * leads out of it, so its number is not told.
  *
  * system calls (files): getdents64 lseek fstat newfstatat
@@ -19,7 +21,10 @@
 #include <unistd.h>
 
 #define UNKNOWN_INODE 0xffffffffU /* as libfuse has it: the guest looks it up if it wants to know */
-#define LEAST_CHUNK   1024        /* the longest entry of the host has 280 bytes */
+#define LEAST_CHUNK   280         /* the longest entry of the host */
+/* So many times as large as the host's is an entry of the guest's at most: 160 bytes to 24, and 32 to 24. */
+#define GROWS_PLUS  7
+#define GROWS_PLAIN 2
 
 /* One entry of the host: getdents64(2). */
 struct entry {
@@ -141,14 +146,16 @@ static int list_folder(const struct listing *l, struct handle *h, off_t offset)
 {
         struct call *c = l->c;
         struct stat st;
-        size_t chunk = l->plus ? l->room / 4 : l->room;
-        chunk = chunk < LEAST_CHUNK                   ? LEAST_CHUNK
-                : chunk > sizeof(c->scratch->entries) ? sizeof(c->scratch->entries)
-                                                      : chunk;
         if (fstat(h->fd, &st) < 0 || (offset != h->position && lseek(h->fd, offset, SEEK_SET) < 0))
                 return -errno;
         off_t told = offset;
         for (;;) {
+                size_t chunk = (l->room - c->reply_size) / (l->plus ? GROWS_PLUS : GROWS_PLAIN);
+                if (chunk < LEAST_CHUNK && c->reply_size > 0)
+                        break;
+                chunk = chunk < LEAST_CHUNK                   ? LEAST_CHUNK
+                        : chunk > sizeof(c->scratch->entries) ? sizeof(c->scratch->entries)
+                                                              : chunk;
                 long n = syscall(SYS_getdents64, h->fd, c->scratch->entries, chunk);
                 if (n < 0 && c->reply_size > 0) {
                         h->position = -1; /* the guest knows of what there is: the error waits for the rest */
