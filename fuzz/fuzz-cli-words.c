@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is typed, read from an environment file, or printed: every parser of words of the command line. */
 #include "cli/detach.h"
+
+#include "base/clock.h"
 #include "cli/env.h"
 #include "cli/format.h"
 #include "cli/text.h"
@@ -28,7 +30,7 @@ static void read_values(const char *text)
         check(value_count(text, &number) < 0 || number >= 0);
         check(value_cpus(text, &bytes) < 0 || bytes < UINT64_C(1001000000000));
         check(value_signal(text, &signal) < 0 || (signal >= 1 && signal <= 64));
-        if (value_time(text, value_now_ns(), &number) == 0)
+        if (value_time(text, clock_wall_ns(), &number) == 0)
                 check(number >= 0 && strlen(value_print_time(number, place)) < VALUE_TIME_MAX);
 }
 

@@ -21,6 +21,7 @@
 #include "agent/seccomp.h"
 #include "agent/worker.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -72,13 +73,6 @@ struct service {
         struct query queries[QUERIES_MAX];
         uint8_t message[MESSAGE_MAX];
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* A socket that is connected to that server of the list, or -1. */
 static int connect_server(const struct boot_resolver *r, size_t index, int type)
@@ -139,7 +133,7 @@ static void on_query(struct service *s)
         q->fd = connect_server(s->resolver, s->server, SOCK_DGRAM);
         q->server = s->server;
         q->client = client;
-        q->deadline_ms = now_ms() + ANSWER_MS;
+        q->deadline_ms = clock_monotonic_ms() + ANSWER_MS;
         if (q->fd >= 0)
                 (void)!send(q->fd, s->message, (size_t)n, MSG_DONTWAIT);
 }
@@ -263,7 +257,7 @@ static int drop_everything(const struct service *s, struct error *err)
 /* Milliseconds to the first deadline, -1 without one; those that are past are given up. */
 static int expire(struct service *s)
 {
-        int64_t now = now_ms(), first = -1;
+        int64_t now = clock_monotonic_ms(), first = -1;
         for (size_t i = 0; i < QUERIES_MAX; i++) {
                 struct query *q = &s->queries[i];
                 if (q->fd < 0)

@@ -100,6 +100,12 @@ int json_get_bool_or(const json_t *object, const char *key, bool fallback, bool 
         return 0;
 }
 
+const char *json_text(const json_t *object, const char *key)
+{
+        const char *text = json_string_value(json_object_get(object, key));
+        return text == NULL ? "" : text;
+}
+
 int json_get_strings(const json_t *object, const char *key, char ***ret_strings, size_t *ret_count,
                      struct error *err)
 {

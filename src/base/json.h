@@ -39,6 +39,9 @@ int json_get_integer_or(const json_t *object, const char *key, int64_t minimum, 
                         int64_t fallback, int64_t *ret_number, struct error *err);
 int json_get_bool_or(const json_t *object, const char *key, bool fallback, bool *ret_bool, struct error *err);
 
+/* For what is shown: the string, lent, or "" when the member is missing or something else. */
+const char *json_text(const json_t *object, const char *key);
+
 /* An array of strings as a NULL-terminated vector (free with json_free_strings()); missing or null gives an
  * empty one. */
 int json_get_strings(const json_t *object, const char *key, char ***ret_strings, size_t *ret_count,

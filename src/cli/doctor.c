@@ -18,19 +18,13 @@ static const struct cli_option options[] = {
     {0},
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 static void print_line(const json_t *line)
 {
-        const char *status = text_of(line, "Status"), *remedy = text_of(line, "Remedy");
+        const char *status = json_text(line, "Status"), *remedy = json_text(line, "Remedy");
         printf("%-8s ", strcmp(status, "missing") == 0 ? "MISSING" : status);
-        cli_print_safe(stdout, text_of(line, "Check"));
+        cli_print_safe(stdout, json_text(line, "Check"));
         printf(": ");
-        cli_print_safe(stdout, text_of(line, "Text"));
+        cli_print_safe(stdout, json_text(line, "Text"));
         printf("\n");
         if (remedy[0] != '\0' && strcmp(remedy, "see there") != 0) {
                 printf("%8s to do: ", "");
@@ -54,7 +48,7 @@ static int carry_out(struct cli *cli, void *data)
         int r = json_parse(text, strlen(text), "the library's answer", &lines, &err);
         bool json = plan->format != NULL && strcmp(plan->format, "json") == 0;
         json_array_foreach (lines, i, line) {
-                if (strcmp(text_of(line, "Status"), "missing") == 0)
+                if (strcmp(json_text(line, "Status"), "missing") == 0)
                         code = CLI_FAILURE;
                 if (!json)
                         print_line(line);

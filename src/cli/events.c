@@ -68,12 +68,6 @@ static void done(void *data)
         filter_done(&((struct events_plan *)data)->filter);
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 /* "exec_start" is every "exec_start: ...", as for docker. */
 static bool is_action(const char *action, const char *value)
 {
@@ -85,8 +79,9 @@ static bool is_action(const char *action, const char *value)
 static bool is_actor(const json_t *event, const char *type, const struct filter_term *term)
 {
         const json_t *actor = json_object_get(event, "Actor");
-        const char *id = text_of(actor, "ID"), *name = text_of(json_object_get(actor, "Attributes"), "name");
-        return strcmp(text_of(event, "Type"), type) == 0 &&
+        const char *id = json_text(actor, "ID"),
+                   *name = json_text(json_object_get(actor, "Attributes"), "name");
+        return strcmp(json_text(event, "Type"), type) == 0 &&
                (strcmp(name, term->value) == 0 || strncmp(id, term->value, strlen(term->value)) == 0 ||
                 (term->id[0] != '\0' && strcmp(id, term->id) == 0));
 }
@@ -111,19 +106,19 @@ static bool is_of_image(const json_t *event, const char *value)
 {
         const json_t *actor = json_object_get(event, "Actor"),
                      *attributes = json_object_get(actor, "Attributes");
-        if (strcmp(text_of(event, "Type"), "image") == 0)
-                return filter_same_image(text_of(attributes, "name"), value) ||
-                       strcmp(text_of(actor, "ID"), value) == 0;
-        return filter_same_image(text_of(attributes, "image"), value);
+        if (strcmp(json_text(event, "Type"), "image") == 0)
+                return filter_same_image(json_text(attributes, "name"), value) ||
+                       strcmp(json_text(actor, "ID"), value) == 0;
+        return filter_same_image(json_text(attributes, "image"), value);
 }
 
 static bool fits_term(const struct filter_term *term, const json_t *event)
 {
         const char *key = term->key, *value = term->value;
         if (strcmp(key, "type") == 0)
-                return strcmp(text_of(event, "Type"), strcmp(value, "container") == 0 ? "box" : value) == 0;
+                return strcmp(json_text(event, "Type"), strcmp(value, "container") == 0 ? "box" : value) == 0;
         if (strcmp(key, "event") == 0)
-                return is_action(text_of(event, "Action"), value);
+                return is_action(json_text(event, "Action"), value);
         if (strcmp(key, "label") == 0)
                 return filter_fits_label(json_object_get(json_object_get(event, "Actor"), "Attributes"),
                                          value);
@@ -158,10 +153,11 @@ static void print_plain(const json_t *event)
                 (void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm); /* it fits */
                 (void)strftime(zone, sizeof(zone), "%z", &tm);
         }
-        printf("%s.%09d%.3s:%.2s %s ", date, (int)(ns % 1000000000), zone, zone + 3, text_of(event, "Type"));
-        print_safe(text_of(event, "Action"));
+        printf("%s.%09d%.3s:%.2s %s ", date, (int)(ns % 1000000000), zone, zone + 3,
+               json_text(event, "Type"));
+        print_safe(json_text(event, "Action"));
         printf(" ");
-        print_safe(text_of(actor, "ID"));
+        print_safe(json_text(actor, "ID"));
         json_object_foreach (json_object_get(actor, "Attributes"), key, value) {
                 printf("%s", separator);
                 print_safe(key);
@@ -185,7 +181,7 @@ static void add_names(json_t *event)
                                       json_object_get(event, names[i][0])); /* one that lacks is told */
         (void)json_object_set(event, "ID", json_object_get(actor, "ID"));
         (void)json_object_set_new(event, "From",
-                                  json_string(text_of(json_object_get(actor, "Attributes"), "image")));
+                                  json_string(json_text(json_object_get(actor, "Attributes"), "image")));
 }
 
 static int print_event(const struct events_plan *plan, json_t *event, struct error *err)

@@ -5,6 +5,7 @@
 #include "cli/value.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static int add_row(struct table *table, const struct boxlet_image *image, const 
         split_reference(image->reference, &name);
         if (image->created > 0)
                 (void)snprintf(age, sizeof(age), "%s ago",
-                               text_span(value_now_ns() / 1000000000 - image->created, span));
+                               text_span(clock_wall_ns() / 1000000000 - image->created, span));
         cells[n++] = name.repository;
         cells[n++] = name.tag;
         if (plan->digests)

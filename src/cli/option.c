@@ -10,6 +10,7 @@
  */
 #include "cli/option.h"
 
+#include "base/clock.h"
 #include "cli/value.h"
 
 #include <errno.h>
@@ -96,7 +97,7 @@ static int store_number(const struct cli_option *o, const char *text, void *targ
                 }
                 return value_count(text, target);
         case OPTION_TIME:
-                return value_time(text, value_now_ns(), target);
+                return value_time(text, clock_wall_ns(), target);
         case OPTION_SIGNAL:
                 return value_signal(text, target);
         default:

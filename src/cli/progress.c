@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -26,13 +27,6 @@ static const int signals[2] = {SIGINT, SIGTERM};
 static void note_signal(int signal)
 {
         caught = signal;
-}
-
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void progress_begin(struct progress *progress, struct cli *cli, bool quiet)
@@ -112,7 +106,7 @@ void progress_line(const struct progress_layer *layer, int64_t now, unsigned wid
 static void draw(struct progress *progress, bool at_once)
 {
         unsigned rows = 24, columns = 80, lines = 0;
-        int64_t now = now_ms();
+        int64_t now = clock_monotonic_ms();
         char line[PROGRESS_LINE_MAX];
         if (!at_once && now - progress->drawn_ms < REDRAW_MS)
                 return;
@@ -163,7 +157,7 @@ static bool advance(struct progress_layer *layer, const struct boxlet_progress *
 {
         bool was = layer->finished;
         if (layer->first_ms == 0) {
-                layer->first_ms = now_ms();
+                layer->first_ms = clock_monotonic_ms();
                 layer->first_done = event->done;
         }
         layer->done = event->done;

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/value.h"
 
@@ -71,7 +72,7 @@ static json_t *running_for(const json_t *box)
         int64_t seconds;
         if (created(box, &seconds))
                 (void)snprintf(text, sizeof(text), "%s ago",
-                               text_span(value_now_ns() / 1000000000 - seconds, span)); /* fits */
+                               text_span(clock_wall_ns() / 1000000000 - seconds, span)); /* fits */
         return json_string(text);
 }
 

@@ -26,6 +26,7 @@
 #include "cli/session.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "cli/detach.h"
 #include "cli/sink.h"
@@ -120,13 +121,6 @@ static void tell_warnings(const struct cli *cli, struct boxlet_box *box)
                 if (json_is_string(warning))
                         cli_note(cli, "warning: %s", json_string_value(warning));
         }
-}
-
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void end(struct session *s, enum ending ending)
@@ -360,7 +354,7 @@ static void unwatch_signals(struct session *s)
 /* True when this is the third time in short order. */
 static bool insists(struct session *s)
 {
-        int64_t now = now_ms(), first = s->insisted_ms[0];
+        int64_t now = clock_monotonic_ms(), first = s->insisted_ms[0];
         s->insisted_ms[0] = s->insisted_ms[1];
         s->insisted_ms[1] = now;
         return first != 0 && now - first <= INSIST_MS;
@@ -381,7 +375,7 @@ static void pass_on(struct session *s, int signal)
                 s->signal = signal;
                 end(s, INTERRUPTED);
         } else if (kills) {
-                s->give_up_ms = now_ms() + KILL_MS;
+                s->give_up_ms = clock_monotonic_ms() + KILL_MS;
                 s->signal = SIGKILL;
                 (void)boxlet_process_signal(s->process, SIGKILL, NULL); /* give_up_ms stands in */
         } else {
@@ -439,7 +433,7 @@ static void turn(struct session *s)
         struct pollfd polled[AT_COUNT];
         int timeout = -1;
         if (s->give_up_ms != 0) {
-                int64_t left = s->give_up_ms - now_ms();
+                int64_t left = s->give_up_ms - clock_monotonic_ms();
                 timeout = left > 0 ? (int)left : 0;
         }
         fill_poll(s, polled);

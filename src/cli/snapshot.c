@@ -83,12 +83,6 @@ static const struct cli_option ls_options[] = {
     {0},
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 static int print_table(const json_t *snapshots)
 {
         static const char *const heading[] = {"BOX", "SNAPSHOT", "CREATED", "SIZE", "ON DISK"};
@@ -100,7 +94,7 @@ static int print_table(const json_t *snapshots)
         json_array_foreach (snapshots, i, one) {
                 char size[TEXT_SIZE_MAX], allocated[TEXT_SIZE_MAX];
                 const char *cells[] = {
-                    text_of(one, "Box"), text_of(one, "Name"), text_of(one, "CreatedAt"),
+                    json_text(one, "Box"), json_text(one, "Name"), json_text(one, "CreatedAt"),
                     text_size((uint64_t)json_integer_value(json_object_get(one, "Size")), size),
                     text_size((uint64_t)json_integer_value(json_object_get(one, "Allocated")), allocated)};
                 r = r < 0 ? r : table_add(&table, cells);
@@ -128,7 +122,7 @@ static int ls(struct cli *cli, void *data)
         int r = json_parse(text, strlen(text), "the list of snapshots", &snapshots, &err);
         if (r == 0 && plan->quiet) {
                 json_array_foreach (snapshots, i, one) {
-                        printf("%s\n", text_of(one, "Name"));
+                        printf("%s\n", json_text(one, "Name"));
                 }
         } else if (r == 0 && plan->format != NULL && strcmp(plan->format, "json") == 0) {
                 r = cli_print_json(stdout, text);

@@ -11,12 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 static json_int_t number_of(const json_t *object, const char *key)
 {
         return json_integer_value(json_object_get(object, key));
@@ -56,7 +50,7 @@ static int print_usage(const json_t *rows)
                 (void)snprintf(reclaimable, sizeof(reclaimable), "%s (%lld%%)",
                                text_size((uint64_t)part, free_size),
                                all == 0 ? 0LL : (long long)(part * 100 / all));
-                const char *cells[] = {text_of(row, "Type"), total, active, text_size((uint64_t)all, size),
+                const char *cells[] = {json_text(row, "Type"), total, active, text_size((uint64_t)all, size),
                                        reclaimable};
                 r = r < 0 ? r : table_add(&table, cells);
         }
@@ -158,7 +152,7 @@ static int prune_boxes(struct cli *cli, uint64_t *freed)
         if (code == 0 && json_array_size(boxes) > 0)
                 printf("Deleted Boxes:\n");
         json_array_foreach (boxes, i, box) {
-                if (prune_box(cli, text_of(box, "Id"), &error) < 0)
+                if (prune_box(cli, json_text(box, "Id"), &error) < 0)
                         code = cli_fail(cli, &error);
         }
         if (code == 0 && boxlet_system_usage(cli->boxlet, &is, &error) >= 0 &&
@@ -271,10 +265,10 @@ static size_t print_problems(const json_t *problems, bool quiet)
                 left += !repaired;
                 if (quiet)
                         continue;
-                printf("%s ", text_of(problem, "Kind"));
-                cli_print_safe(stdout, text_of(problem, "Item"));
+                printf("%s ", json_text(problem, "Kind"));
+                cli_print_safe(stdout, json_text(problem, "Item"));
                 printf(": ");
-                cli_print_safe(stdout, text_of(problem, "Problem"));
+                cli_print_safe(stdout, json_text(problem, "Problem"));
                 printf("%s\n", repaired ? ": repaired" : "");
         }
         return left;

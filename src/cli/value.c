@@ -297,13 +297,6 @@ int value_time(const char *text, int64_t now_ns, int64_t *ret_ns)
         return r;
 }
 
-int64_t value_now_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 const char *value_print_time(int64_t ns, char place[VALUE_TIME_MAX])
 {
         time_t seconds = ns / 1000000000;

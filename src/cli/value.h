@@ -26,8 +26,6 @@ int value_signal(const char *text, int *ret_signal);
  */
 int value_time(const char *text, int64_t now_ns, int64_t *ret_ns);
 
-int64_t value_now_ns(void);
-
 /* "2026-01-31T10:00:00.000000000Z" */
 #define VALUE_TIME_MAX 40
 const char *value_print_time(int64_t ns, char place[VALUE_TIME_MAX]);

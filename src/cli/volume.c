@@ -87,12 +87,6 @@ static const struct refused_option ls_refused[] = {
     {0},
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 /* "web, db +2": the boxes that refer to it. */
 static void describe_boxes(const json_t *volume, char *text, size_t size)
 {
@@ -113,7 +107,7 @@ static int add_row(struct table *table, const json_t *volume)
 {
         char size[TEXT_SIZE_MAX], allocated[TEXT_SIZE_MAX], boxes[256];
         describe_boxes(volume, boxes, sizeof(boxes));
-        const char *cells[] = {text_of(volume, "Driver"), text_of(volume, "Name"),
+        const char *cells[] = {json_text(volume, "Driver"), json_text(volume, "Name"),
                                text_size((uint64_t)json_integer_value(json_object_get(volume, "Size")), size),
                                text_size((uint64_t)json_integer_value(json_object_get(volume, "Allocated")),
                                          allocated),
@@ -142,7 +136,7 @@ static int print_names(const json_t *volumes)
         const json_t *volume;
         size_t i;
         json_array_foreach (volumes, i, volume) {
-                printf("%s\n", text_of(volume, "Name"));
+                printf("%s\n", json_text(volume, "Name"));
         }
         return 0;
 }

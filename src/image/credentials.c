@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -182,19 +183,12 @@ int credentials_parse_helper(const char *text, size_t size, struct credentials *
         return 0;
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Reads until the end, the limit or the deadline. */
 static int read_answer(int fd, struct buffer *answer)
 {
-        int64_t deadline = now_ms() + HELPER_TIMEOUT_MS;
+        int64_t deadline = clock_monotonic_ms() + HELPER_TIMEOUT_MS;
         for (;;) {
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - clock_monotonic_ms();
                 struct pollfd p = {.fd = fd, .events = POLLIN};
                 int r = left > 0 ? poll(&p, 1, (int)left) : 0;
                 if (r < 0 && errno == EINTR)

@@ -7,6 +7,7 @@
 #include "image/download.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "image/blob.h"
 #include "image/progress.h"
 
@@ -107,14 +108,14 @@ static int begin(struct download *d, struct error *err)
         }
         if (d->lock >= 0)
                 return begin_fetch(d, err);
-        if (clock_ms() < d->next_try_ms)
+        if (clock_monotonic_ms() < d->next_try_ms)
                 return 1;
         int r = store_try_lock_work(d->store, digest_hex(d->blob.digest), &d->lock, err);
         if (r == 0)
                 return begin(d, err); /* once more at most: it holds the lock now */
         if (r != -EAGAIN)
                 return r;
-        d->next_try_ms = clock_ms() + LOCK_INTERVAL_MS;
+        d->next_try_ms = clock_monotonic_ms() + LOCK_INTERVAL_MS;
         if (!d->told)
                 r = progress_message(d->session->observer, err,
                                      "waiting for layer %.12s, which another process pulls",

@@ -18,6 +18,7 @@
 #include "image/fetch.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "image/progress.h"
 
 #include <errno.h>
@@ -196,7 +197,7 @@ static int retry(struct fetch *f, int code, const struct http_response *response
                 return give_up(f, code, err);
         }
         int64_t delay = back_off_ms(f, response);
-        f->due_ms = clock_ms() + delay;
+        f->due_ms = clock_monotonic_ms() + delay;
         http_transfer_free(f->transfer);
         f->transfer = NULL;
         go_home(f);
@@ -307,7 +308,7 @@ static int handle_end(struct fetch *f, struct error *err)
 int fetch_advance(struct fetch *f, struct error *err)
 {
         if (f->transfer == NULL) {
-                if (clock_ms() < f->due_ms)
+                if (clock_monotonic_ms() < f->due_ms)
                         return 1;
                 int r = start(f, err);
                 return r < 0 ? r : 1;

@@ -20,6 +20,7 @@
 #include "image/prune.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -316,7 +317,7 @@ static int advance_downloads(struct pull *p, struct error *err)
 
 static int tell_progress(struct pull *p, struct error *err)
 {
-        int64_t now = clock_ms();
+        int64_t now = clock_monotonic_ms();
         bool waits = false;
         uint64_t total = 0;
         if (now - p->told_ms < PROGRESS_MS)

@@ -12,6 +12,7 @@
 #include "image/registry.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "image/challenge.h"
 #include "image/progress.h"
 
@@ -27,13 +28,6 @@
 #define TOKEN_SIZE_MAX   (1U << 20)
 #define TOKEN_TIMEOUT_MS 60000
 #define TOKEN_TRIES      3
-
-int64_t clock_ms(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static bool is_loopback(const char *host)
 {
@@ -242,7 +236,7 @@ static int request_token(struct session *s, struct http_request *q, struct docum
 
 static int wait_ms(struct session *s, int64_t delay_ms, struct error *err)
 {
-        for (int64_t end = clock_ms() + delay_ms, left; (left = end - clock_ms()) > 0;) {
+        for (int64_t end = clock_monotonic_ms() + delay_ms, left; (left = end - clock_monotonic_ms()) > 0;) {
                 int r = progress_idle(s->observer, err);
                 if (r == 0)
                         r = http_step(s->http, left < 100 ? (int)left : 100, err);

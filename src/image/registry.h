@@ -47,7 +47,4 @@ bool endpoint_fall_back(struct endpoint *e);
 int registry_explain(const struct session *s, const struct endpoint *e, const struct http_response *response,
                      const char *what, struct error *err);
 
-/* Milliseconds of the monotonic clock. */
-int64_t clock_ms(void);
-
 #endif

@@ -36,6 +36,7 @@
 #include "monitor/box.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "monitor/backoff.h"
@@ -147,13 +148,6 @@ static void warn(struct box *b, const char *text)
                 save_state(b, false);
 }
 
-static int64_t clock_ms(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Lets a paused machine go on: what comes next needs the guest. */
 static void wake(struct box *b)
 {
@@ -227,7 +221,7 @@ static void power_off(struct box *b, int64_t patience_ms)
 /* How long the run was that ends now. */
 static void stop_clock(struct box *b)
 {
-        b->running_ms = b->life == LIFE_RUNNING ? clock_ms() - b->running_ms : 0;
+        b->running_ms = b->life == LIFE_RUNNING ? clock_monotonic_ms() - b->running_ms : 0;
 }
 
 static void settle(struct box *b, const struct frame_exit *status)
@@ -411,7 +405,7 @@ static void container_started(int64_t pid, void *data)
                                  b->config.stop_after_ms);  /* an armed timerfd cannot refuse */
         idle_begin(b->idle, b->config.has_command ? 3 : 2); /* the agent's, init's, the command's */
         b->ever_ran = true;
-        b->running_ms = clock_ms();
+        b->running_ms = clock_monotonic_ms();
         state_run(&b->state, pid);
         health_begin(b->health);
         keep_health(b);
@@ -1087,7 +1081,7 @@ static void conclude(struct box *b)
                 judge(b); /* comes back here through kill_machine() */
         if (b->life >= LIFE_RESTING)
                 return;
-        b->state.finished_ns = state_now_ns();
+        b->state.finished_ns = clock_wall_ns();
         int64_t delay_ms = decide_restart(b);
         if (delay_ms < 0)
                 go_down(b);

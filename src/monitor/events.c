@@ -3,6 +3,7 @@
 #include "monitor/events.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/journal.h"
 #include "base/log.h"
 #include "monitor/state.h"
@@ -56,7 +57,7 @@ void events_tell(struct events *e, const char *action, const char *key, const ch
         if (e == NULL)
                 return;
         cleanup_free char *line =
-            event_line(state_now_ns(), "box", action, e->id, e->attributes, key, value, &size);
+            event_line(clock_wall_ns(), "box", action, e->id, e->attributes, key, value, &size);
         int r = line == NULL ? -ENOMEM
                              : journal_append(e->folder_fd, EVENT_JOURNAL, line, size, EVENT_JOURNAL_BYTES);
         if (r < 0)

@@ -20,6 +20,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "monitor/line.h"
 #include "monitor/state.h"
@@ -63,13 +64,6 @@ static const char *status_name(enum health_status status)
         return names[status];
 }
 
-static int64_t monotonic_ms(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static bool in_start_period(const struct health *h, int64_t at_ms)
 {
         return h->status == HEALTH_STARTING && at_ms - h->began_ms < h->config->start_period_ms;
@@ -77,7 +71,7 @@ static bool in_start_period(const struct health *h, int64_t at_ms)
 
 static void wait_for_next(struct health *h)
 {
-        (void)source_arm(h->next, in_start_period(h, monotonic_ms())
+        (void)source_arm(h->next, in_start_period(h, clock_monotonic_ms())
                                       ? h->config->start_interval_ms
                                       : h->config->interval_ms); /* cannot refuse */
 }
@@ -100,9 +94,9 @@ static void add_to_log(struct health *h, int exit_code)
         const char *bytes = h->output.length > 0 ? buffer_content(&h->output) : "";
         size_t size =
             h->output.length < OUTPUT_MAX ? h->output.length : line_whole_characters(bytes, OUTPUT_MAX);
-        json_t *entry =
-            json_pack("{s:I, s:I, s:i, s:o}", "start_ns", (json_int_t)h->start_ns, "end_ns",
-                      (json_int_t)state_now_ns(), "exit_code", exit_code, "output", health_text(bytes, size));
+        json_t *entry = json_pack("{s:I, s:I, s:i, s:o}", "start_ns", (json_int_t)h->start_ns, "end_ns",
+                                  (json_int_t)clock_wall_ns(), "exit_code", exit_code, "output",
+                                  health_text(bytes, size));
         (void)json_array_append_new(h->log, entry); /* a check that is not in the log counts all the same */
         if (json_array_size(h->log) > LOG_MAX)
                 (void)json_array_remove(h->log, 0); /* there is one */
@@ -224,8 +218,8 @@ static void begin_check(struct source *s, void *data)
                       0);
         buffer_clear(&h->output);
         h->running = true;
-        h->start_ns = state_now_ns();
-        h->start_ms = monotonic_ms();
+        h->start_ns = clock_wall_ns();
+        h->start_ms = clock_monotonic_ms();
         int r = request == NULL ? error_set(&err, -ENOMEM, "out of memory")
                                 : work_new(h->loop, h->box_fd, request, &work_ops, h, &h->work, &err);
         if (r < 0) {
@@ -253,7 +247,7 @@ void health_begin(struct health *h)
         (void)json_array_clear(h->log); /* an array: cannot fail */
         h->status = HEALTH_STARTING;
         h->failing_streak = 0;
-        h->began_ms = monotonic_ms();
+        h->began_ms = clock_monotonic_ms();
         wait_for_next(h);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "monitor/line.h"
 
@@ -37,13 +38,6 @@ struct logfile {
         } lines[LOGFILE_STREAMS];
         struct buffer out;
 };
-
-static int64_t now_ns(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_REALTIME, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* Cuts off an entry that has no newline. */
 static int repair(int fd, int64_t *size)
@@ -124,7 +118,8 @@ static int add_line(struct logfile *log, unsigned stream, const char *bytes, siz
         int64_t limit = log->file_maximum < (int64_t)OUT_FLUSH ? log->file_maximum : (int64_t)OUT_FLUSH;
         if (log->out.length > 0 && (int64_t)(log->out.length + LINE_ENTRY_MAX(size)) > limit)
                 r = flush(log);
-        int encoded = line_encode(&log->out, now_ns(), (stream & LOGFILE_STDERR) != 0, bytes, size, partial);
+        int encoded =
+            line_encode(&log->out, clock_wall_ns(), (stream & LOGFILE_STDERR) != 0, bytes, size, partial);
         return encoded < 0 ? encoded : r;
 }
 

@@ -2,6 +2,7 @@
 /* Makes the boot, the start and the exec request. Pure but for the clock and the random bytes. */
 #include "monitor/request.h"
 
+#include "base/clock.h"
 #include "monitor/disks.h"
 #include "monitor/state.h"
 
@@ -74,7 +75,7 @@ json_t *request_boot(const struct config *c, const struct request_network *netwo
         json_t *sysctl = make_sysctl(c, network);
         json_t *net = network->document != NULL ? json_incref((json_t *)network->document) : json_null();
         return json_pack("{s:s, s:I, s:s, s:s, s:{s:s, s:s?, s:b, s:o}, s:o, s:o, s:o, s:s?, s:o}", "op",
-                         "boot", "time_ns", (json_int_t)state_now_ns(), "entropy", entropy, "hostname",
+                         "boot", "time_ns", (json_int_t)clock_wall_ns(), "entropy", entropy, "hostname",
                          c->hostname, "root", "lower", "/dev/vda", "upper",
                          c->disk != NULL ? "/dev/vdb" : NULL, "readonly", (int)c->readonly, "volumes",
                          volumes, "network", net, "hosts", hosts, "sysctl", sysctl, "shares",

@@ -7,6 +7,7 @@
 #include "monitor/state.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -15,13 +16,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
-
-int64_t state_now_ns(void)
-{
-        struct timespec t;
-        (void)clock_gettime(CLOCK_REALTIME, &t); /* cannot fail for this clock */
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 const char *state_phase_name(enum state_phase phase)
 {
@@ -72,7 +66,7 @@ void state_run(struct state *s, int64_t pid)
 {
         s->phase = STATE_RUNNING;
         s->pid = pid;
-        s->started_ns = state_now_ns();
+        s->started_ns = clock_wall_ns();
         s->finished_ns = 0;
         s->exit_code = -1;
         s->oom_killed = false;

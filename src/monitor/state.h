@@ -56,6 +56,5 @@ void state_warn(struct state *state, const char *text);
 int state_write(const struct state *state, bool final, struct error *err);
 
 const char *state_phase_name(enum state_phase phase);
-int64_t state_now_ns(void);
 
 #endif

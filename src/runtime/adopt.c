@@ -3,6 +3,7 @@
  * nobody. */
 #include "runtime/adopt.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/create.h"
 #include "runtime/collect.h"
@@ -121,13 +122,6 @@ static int renamed(const struct state_box *from, const char *new_id, char **ret_
         return *ret_config == NULL ? error_set(err, -ENOMEM, "make its configuration: out of memory") : 0;
 }
 
-static int64_t wall_clock_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int adopt_finish(struct adoption *a, const struct state_box *from, const char *name,
                  struct boxlet_box **ret_box, struct error *err)
 {
@@ -136,7 +130,7 @@ int adopt_finish(struct adoption *a, const struct state_box *from, const char *n
             .image_reference = strdup(from->image_reference),
             .image_id = strdup(from->image_id),
             .image_digest = strdup(from->image_digest),
-            .created_ns = wall_clock_ns(),
+            .created_ns = clock_wall_ns(),
             .auto_remove = from->auto_remove,
         };
         memcpy(record.id, a->id, sizeof(record.id));

@@ -6,6 +6,7 @@
 #include "runtime/control.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/process.h"
@@ -60,18 +61,11 @@ static void closed(struct channel *channel, const struct error *err, void *data)
 
 static const struct channel_ops ops = {.frame = frame_in, .closed = closed};
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int converse(struct loop *loop, struct question *q, int64_t timeout_ms)
 {
-        int64_t deadline = now_ms() + timeout_ms;
+        int64_t deadline = clock_monotonic_ms() + timeout_ms;
         while (!q->done) {
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - clock_monotonic_ms();
                 if (left <= 0)
                         return error_set(q->err, -ETIMEDOUT, "the monitor does not answer (%lld ms)",
                                          (long long)timeout_ms);

@@ -7,6 +7,7 @@
  */
 #include "runtime/runtime.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/collect.h"
 #include "runtime/create.h"
@@ -324,13 +325,6 @@ static int make_volumes(struct boxlet *b, const struct plan *plan, struct error 
         return r < 0 ? r : 0;
 }
 
-static int64_t wall_clock_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int create_insert(struct boxlet *b, const char *name, struct state_box *record, struct error *err)
 {
         if (name != NULL) {
@@ -364,7 +358,7 @@ static int record_box(struct boxlet *b, const struct plan *plan, struct state_bo
             .image_id = strdup(plan->image->id),
             .image_digest = strdup(plan->image->digest),
             .config = strdup(plan->config),
-            .created_ns = wall_clock_ns(),
+            .created_ns = clock_wall_ns(),
             .auto_remove = plan->options.auto_remove != 0,
         };
         memcpy(record.id, plan->id, sizeof(record.id));

@@ -9,6 +9,7 @@
 #include "runtime/tell.h"
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -142,24 +143,12 @@ static int read_new(struct events *e)
         return r == 0 ? read_on(e, &e->current) : r;
 }
 
-/* Milliseconds until the end, for poll(). */
-static int time_left(const struct events *e)
-{
-        struct timespec now;
-        if (e->until_ns == 0)
-                return -1;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        int64_t left = e->until_ns - ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
-        int64_t most = 60LL * 60 * 1000; /* then it is looked again: the clock may be set */
-        return left <= 0 ? 0 : (int)(left / NS_OF_MS < most ? left / NS_OF_MS + 1 : most);
-}
-
 static int follow(struct events *e, int notify_fd)
 {
         char bytes[4096];
         int r = 0;
         for (;;) {
-                int left = time_left(e);
+                int left = clock_poll_ms(e->until_ns);
                 r = read_new(e); /* after the question: what was written before the end is read */
                 if (r < 0 || e->answer != 0 || left == 0)
                         return r;

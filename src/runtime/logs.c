@@ -12,6 +12,7 @@
 #include "runtime/runtime.h"
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "runtime/control.h"
 #include "runtime/life.h"
 #include "runtime/logline.h"
@@ -213,18 +214,6 @@ static bool lives(int box_fd)
         return life_is_up(report.life);
 }
 
-/* Milliseconds until the reader's end, for poll(). */
-static int time_left(const struct reader *r)
-{
-        struct timespec now;
-        if (r->until_ns == 0)
-                return -1;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        int64_t left = r->until_ns - ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
-        int64_t most = 60LL * 60 * 1000; /* then it is looked again: the clock may be set */
-        return left <= 0 ? 0 : (int)(left / NS_OF_MS < most ? left / NS_OF_MS + 1 : most);
-}
-
 static int wait_for_news(int notify_fd, int pidfd, int timeout_ms)
 {
         char events[4096];
@@ -254,7 +243,7 @@ static int follow(struct reader *r)
                 if (pidfd < 0)
                         (void)control_monitor_pidfd(
                             r->box_fd, &pidfd); /* it may just be starting: state.json wakes us */
-                int left = time_left(r);
+                int left = clock_poll_ms(r->until_ns);
                 bool goes_on = left != 0 && lives(r->box_fd);
                 code = read_new(r); /* after the question: what was written before the end is read */
                 if (!goes_on || code < 0 || r->answer != 0)

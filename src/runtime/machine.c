@@ -8,6 +8,7 @@
  */
 #include "runtime/machine.h"
 
+#include "base/clock.h"
 #include "runtime/control.h"
 #include "runtime/life.h"
 #include "runtime/start.h"
@@ -44,13 +45,6 @@ static void on_ended(struct boxlet_process *process, int exit_code, const struct
                 ending->error = *error;
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Whether the agent has the box's root by now. */
 static bool has_booted(int box_fd)
 {
@@ -65,7 +59,7 @@ static int await_boot(struct boxlet_box *box, const struct machine *machine, str
         struct ending ending = {0};
         struct boxlet_process_events events = {.size = sizeof(events), .ended = on_ended, .data = &ending};
         struct boxlet_error error = {0};
-        int64_t deadline = now_ms() + BOOT_MS;
+        int64_t deadline = clock_monotonic_ms() + BOOT_MS;
         (void)boxlet_process_set_events(machine->process, &events); /* a size of ours is right */
         while (!has_booted(machine->box_fd)) {
                 struct pollfd p = {.fd = boxlet_process_fd(machine->process), .events = POLLIN};
@@ -76,7 +70,7 @@ static int await_boot(struct boxlet_box *box, const struct machine *machine, str
                 if (ending.ended)
                         return error_set(err, ending.error.code < 0 ? ending.error.code : -EIO,
                                          "start its machine: %s", ending.error.text);
-                if (now_ms() > deadline)
+                if (clock_monotonic_ms() > deadline)
                         return error_set(err, -ETIMEDOUT, "start the machine of box '%s': it does not answer",
                                          box->name);
         }

@@ -92,19 +92,13 @@ int mounts_parse(const char *const *volumes, const char *const *mounts, const ch
         return 0;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-        const char *text = json_string_value(json_object_get(object, key));
-        return text == NULL ? "" : text;
-}
-
 int mounts_put(json_t *mounts, json_t *mount, struct error *err)
 {
         size_t i;
         json_t *other;
         int r = mount == NULL ? -1 : 0;
         json_array_foreach (mounts, i, other) {
-                if (r == 0 && strcmp(text_of(other, "destination"), text_of(mount, "destination")) == 0) {
+                if (r == 0 && strcmp(json_text(other, "destination"), json_text(mount, "destination")) == 0) {
                         r = json_array_set_new(mounts, i, mount);
                         return r < 0 ? error_set(err, -ENOMEM, "create box: out of memory") : 0;
                 }
@@ -158,10 +152,10 @@ static int check_tmpfs(const json_t *mounts, const struct mount_request *request
         size_t i;
         json_t *mount;
         json_array_foreach ((json_t *)mounts, i, mount) {
-                if (strcmp(text_of(mount, "destination"), request->target) == 0 &&
-                    strcmp(text_of(mount, "type"), "tmpfs") == 0 &&
-                    strcmp(text_of(mount, "source"), "tmpfs") == 0 && strcmp(request->target, "/dev") != 0 &&
-                    !profile_gives_way(mount))
+                if (strcmp(json_text(mount, "destination"), request->target) == 0 &&
+                    strcmp(json_text(mount, "type"), "tmpfs") == 0 &&
+                    strcmp(json_text(mount, "source"), "tmpfs") == 0 &&
+                    strcmp(request->target, "/dev") != 0 && !profile_gives_way(mount))
                         return error_set(err, -EINVAL, "'%.300s' is mounted twice in the box",
                                          request->target);
         }
@@ -200,7 +194,7 @@ static json_t *find_disk(const json_t *disks, const char *name)
         size_t i;
         json_t *disk;
         json_array_foreach ((json_t *)disks, i, disk) {
-                if (strcmp(text_of(disk, "volume"), name) == 0)
+                if (strcmp(json_text(disk, "volume"), name) == 0)
                         return disk;
         }
         return NULL;

@@ -25,6 +25,7 @@
 #include "runtime/process.h"
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "runtime/life.h"
@@ -704,18 +705,11 @@ void boxlet_process_resume(struct boxlet_process *p)
                                  0); /* a valid time on our own timerfd; reading goes on in dispatch */
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Dispatches until so many replies have come, or the end. */
 static int await_replies(struct boxlet_process *p, unsigned replies, int64_t deadline, struct error *err)
 {
         while (p->replies < replies && p->phase != PHASE_ENDED) {
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - clock_monotonic_ms();
                 if (left <= 0)
                         return error_set(err, -ETIMEDOUT,
                                          "detach from box '%s': the other side does not answer", p->name);
@@ -730,7 +724,7 @@ static int await_replies(struct boxlet_process *p, unsigned replies, int64_t dea
  * exec. */
 static int let_go(struct boxlet_process *p, struct error *err)
 {
-        int64_t deadline = now_ms() + DETACH_MS;
+        int64_t deadline = clock_monotonic_ms() + DETACH_MS;
         cleanup_json json_t *request = json_pack("{s:s}", "op", p->is_exec ? "detach" : "unleash");
         p->discard = true;
         resume_reading(NULL, p);

@@ -7,6 +7,7 @@
 #include "runtime/runtime.h"
 #include "runtime/transfer.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/control.h"
 
@@ -256,19 +257,17 @@ static int stats(struct boxlet_box *box, char **ret_json, struct error *err)
 {
         cleanup_json json_t *report = NULL;
         cleanup_fd int box_fd = -1;
-        struct timespec now;
         int r = ask_running(box, "stats", &report, &box_fd, err);
         if (r < 0)
                 return r;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
+        int64_t now_ns = clock_wall_ns();
         struct host_use host = host_use_of(box_fd);
         cleanup_json json_t *json =
             json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "Id",
-                      box->id, "Name", box->name, "Time",
-                      (json_int_t)(now.tv_sec * INT64_C(1000000000) + now.tv_nsec), "CPUs",
-                      known(report, "cpus"), "CPUTime", cpu_time(report), "MemoryUsage", memory_usage(report),
-                      "MemoryLimit", memory_limit(report), "MachineMemory", known(report, "machine_bytes"),
-                      "PIDs", known(report, "pids"), "NetworkReceived", known(report, "received_bytes"),
+                      box->id, "Name", box->name, "Time", (json_int_t)now_ns, "CPUs", known(report, "cpus"),
+                      "CPUTime", cpu_time(report), "MemoryUsage", memory_usage(report), "MemoryLimit",
+                      memory_limit(report), "MachineMemory", known(report, "machine_bytes"), "PIDs",
+                      known(report, "pids"), "NetworkReceived", known(report, "received_bytes"),
                       "NetworkSent", known(report, "sent_bytes"), "DiskRead", known(report, "read_bytes"),
                       "DiskWritten", known(report, "written_bytes"), "HostCPUTime",
                       host.known ? json_integer(host.cpu_ns) : json_null(), "HostMemory",

@@ -13,6 +13,7 @@
  */
 #include "runtime/snapshot.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/disk.h"
 #include "runtime/life.h"
@@ -216,13 +217,6 @@ int snapshot_copy_of(struct boxlet_box *box, const char *name, int to_box_fd, st
         return r < 0 ? r : copy(place.folder_fd, file, to_box_fd, DISK_OF_BOX, false, err);
 }
 
-static int64_t wall_clock_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Syncs the draft after the box has gone on, and names it. */
 static int name_draft(int folder_fd, const char *file, uint64_t *ret_size, struct error *err)
 {
@@ -270,7 +264,7 @@ int snapshot_make(struct boxlet_box *box, const char *name, int64_t timeout_ms, 
         r = copy_still(place.box_fd, timeout_ms, place.folder_fd, DRAFT, &record.running, err);
         if (r == 0)
                 r = name_draft(place.folder_fd, file, &record.size_bytes, err);
-        record.created_ns = wall_clock_ns();
+        record.created_ns = clock_wall_ns();
         return r == 0 ? record_it(box, &record, place.folder_fd, file, err) : r;
 }
 

@@ -9,6 +9,7 @@
  */
 #include "runtime/runtime.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/process.h"
@@ -205,13 +206,6 @@ static int check_ports(const struct start *s, struct error *err)
         return r < 0 ? error_wrap(err, "start box '%s'", s->record.name) : 0;
 }
 
-static int64_t wall_clock_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* With b->lock held. */
 static int prepare(struct boxlet *b, const char *id, struct start *s, struct error *err)
 {
@@ -252,7 +246,7 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         if (r == 0)
                 r = write_box_json(s, err);
         if (r == 0 && !s->for_files)
-                r = state_set_started(b->state, id, wall_clock_ns(), err);
+                r = state_set_started(b->state, id, clock_wall_ns(), err);
         return r;
 }
 

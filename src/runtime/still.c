@@ -11,9 +11,11 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "runtime/dial.h"
 #include "runtime/life.h"
 #include "wire/channel.h"
 
@@ -23,9 +25,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define ANSWER_MS      60000 /* to write out all that is dirty, on an emulated CPU and a slow disk */
-#define LINE_MAX_BYTES 64
-#define RETRY_MS       10
+#define ANSWER_MS 60000 /* to write out all that is dirty, on an emulated CPU and a slow disk */
 
 struct still {
         int lock_fd; /* of a box that does not run */
@@ -34,13 +34,6 @@ struct still {
         bool answered, over;
         struct error why; /* of the last answer; code 0: it was a REPLY */
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int frame_in(struct channel *channel, const struct frame *frame, void *data, struct error *err)
 {
@@ -71,7 +64,7 @@ static const struct channel_ops ops = {.frame = frame_in, .closed = closed};
 /* Sends a request and waits for its answer, or for one that is there already. */
 static int ask(struct still *s, const char *op, int64_t limit_ms, struct error *err)
 {
-        int64_t deadline = now_ms() + ANSWER_MS;
+        int64_t deadline = clock_monotonic_ms() + ANSWER_MS;
         cleanup_json json_t *request = json_pack("{s:s, s:I}", "op", op, "timeout_ms", (json_int_t)limit_ms);
         int r = request == NULL ? -ENOMEM : 0;
         /* the time may have been up long ago: that is the answer then */
@@ -80,7 +73,7 @@ static int ask(struct still *s, const char *op, int64_t limit_ms, struct error *
         if (r >= 0 && !s->over && !s->answered)
                 r = channel_send_json(s->channel, FRAME_REQUEST, request);
         while (r >= 0 && !s->answered && !s->over) {
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - clock_monotonic_ms();
                 if (left <= 0)
                         return error_set(err, -ETIMEDOUT,
                                          "the box does not answer within %d s: stop it first",
@@ -95,55 +88,23 @@ static int ask(struct still *s, const char *op, int64_t limit_ms, struct error *
         return s->why.code;
 }
 
-/* The line "OK <port>\n" byte by byte: what follows it is the channel's. */
-static int read_line(int fd, int64_t deadline, char line[LINE_MAX_BYTES])
-{
-        for (size_t size = 0; size < LINE_MAX_BYTES - 1;) {
-                struct pollfd p = {.fd = fd, .events = POLLIN};
-                int64_t left = deadline - now_ms();
-                int r = left <= 0 ? 0 : poll(&p, 1, (int)left);
-                if (r < 0 && errno != EINTR)
-                        return -errno;
-                if (r == 0)
-                        return -ETIMEDOUT;
-                ssize_t n = recv(fd, line + size, 1, MSG_DONTWAIT);
-                if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : -ECONNREFUSED;
-                if (line[size] == '\n') {
-                        line[size] = '\0';
-                        return strncmp(line, "OK ", 3) == 0 ? 0 : -EPROTO;
-                }
-                size++;
-        }
-        return -EPROTO;
-}
-
 static int dial(int box_fd, int *ret_fd, struct error *err)
 {
-        static const char line[] = "CONNECT 1025\n";
-        char answer[LINE_MAX_BYTES];
-        int64_t deadline = now_ms() + ANSWER_MS;
-        int fd;
-        while ((fd = unix_connect_at(box_fd, "vsock.sock", SOCK_STREAM | SOCK_NONBLOCK)) == -EAGAIN &&
-               now_ms() < deadline)
-                (void)poll(NULL, 0, RETRY_MS); /* a listening unix socket has no event for "room again" */
-        cleanup_fd int owned = fd;
-        if (fd < 0)
-                return error_set(err, fd, "the box is only being started, or about to end: try again");
-        int r = send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(line) - 1 ? 0 : -errno;
-        if (r == 0)
-                r = read_line(fd, deadline, answer);
-        if (r == -ETIMEDOUT)
+        int r = dial_work(box_fd, clock_monotonic_ms() + ANSWER_MS, ret_fd);
+        switch (r) {
+        case 0:
+                return 0;
+        case -ETIMEDOUT:
                 return error_set(err, r, "the box does not answer within %d s: stop it first",
                                  ANSWER_MS / 1000);
-        if (r == -ECONNREFUSED || r == -ECONNRESET)
+        case -EAGAIN:
+        case -ENOENT:
+        case -ECONNREFUSED:
+        case -ECONNRESET:
                 return error_set(err, r, "the box is only being started, or about to end: try again");
-        if (r < 0)
+        default:
                 return error_errno(err, r, "connect to its machine");
-        *ret_fd = take_fd(&owned);
-        return 0;
+        }
 }
 
 static int freeze(struct still *s, int box_fd, int64_t limit_ms, struct error *err)

@@ -3,6 +3,7 @@
 #include "runtime/tell.h"
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/journal.h"
 #include "base/path.h"
 #include "wire/event.h"
@@ -22,11 +23,9 @@ int tell_folder(const struct boxlet *b)
 static void tell(struct boxlet *b, const char *type, const char *action, const char *id,
                  const json_t *attributes, const char *key, const char *value)
 {
-        struct timespec now;
         size_t size;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        cleanup_free char *line = event_line((int64_t)now.tv_sec * 1000000000 + now.tv_nsec, type, action, id,
-                                             attributes, key, value, &size);
+        cleanup_free char *line =
+            event_line(clock_wall_ns(), type, action, id, attributes, key, value, &size);
         cleanup_fd int folder = line == NULL ? -1 : tell_folder(b);
         if (folder >= 0)
                 (void)journal_append(folder, EVENT_JOURNAL, line, size,

@@ -16,8 +16,10 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "runtime/dial.h"
 #include "wire/channel.h"
 
 #include <errno.h>
@@ -31,7 +33,6 @@
 #define TICK_MS    200
 #define TOLD_EVERY (1U << 20)
 #define ANSWER_MS  30000 /* to the first word; a machine that runs answers in far less, even emulated */
-#define LINE       "CONNECT 1025\n"
 
 struct transfer {
         struct loop *loop;
@@ -44,13 +45,6 @@ struct transfer {
         struct error failure; /* code 0: none */
         uint64_t moved, told;
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void pause_if_full(struct transfer *t)
 {
@@ -135,55 +129,12 @@ static int step(struct transfer *t, struct error *err)
 
 /* ---- connecting ---- */
 
-static int poll_until(int fd, short events, int64_t deadline)
-{
-        struct pollfd p = {.fd = fd, .events = events};
-        for (;;) {
-                int64_t left = deadline - now_ms();
-                int r = poll(&p, 1, left > 0 ? (int)left : 0);
-                if (r < 0 && errno == EINTR)
-                        continue;
-                return r < 0 ? -errno : r == 0 ? -ETIMEDOUT : 0;
-        }
-}
-
-/* vsock.sock's dialogue: a line there, a line back. Byte by byte: what follows is not ours. */
-static int dial(int fd, int64_t deadline)
-{
-        char line[64];
-        if (send(fd, LINE, sizeof(LINE) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(LINE) - 1)
-                return -EIO; /* a new socket's buffer takes 13 bytes */
-        for (size_t length = 0; length < sizeof(line); length++) {
-                int r = poll_until(fd, POLLIN, deadline);
-                if (r < 0)
-                        return r;
-                ssize_t n = recv(fd, line + length, 1, 0);
-                if (n <= 0)
-                        return n < 0 ? -errno : -ECONNREFUSED;
-                if (line[length] == '\n')
-                        return strncmp(line, "OK ", 3) == 0 ? 0 : -EPROTO;
-        }
-        return -EPROTO;
-}
-
 static int connect_to_box(int box_fd, int64_t deadline, int *ret_fd, struct error *err)
 {
-        int fd;
-        while ((fd = unix_connect_at(box_fd, "vsock.sock", SOCK_STREAM | SOCK_NONBLOCK)) == -EAGAIN &&
-               now_ms() < deadline) {
-                struct timespec nap = {.tv_nsec = 5000000};
-                (void)nanosleep(&nap, NULL); /* a listening unix socket has no event for "room again" */
-        }
-        if (fd < 0)
-                return error_errno(err, fd == -EAGAIN ? -ETIMEDOUT : fd, "connect to its machine");
-        int r = dial(fd, deadline);
-        if (r < 0) {
-                (void)close(fd);
-                return r == -ETIMEDOUT ? error_set(err, r, "its machine does not answer: it may be paused")
-                                       : error_errno(err, r, "connect to its machine");
-        }
-        *ret_fd = fd;
-        return 0;
+        int r = dial_work(box_fd, deadline, ret_fd);
+        if (r == -ETIMEDOUT)
+                return error_set(err, r, "its machine does not answer: it may be paused");
+        return r < 0 ? error_errno(err, r == -EAGAIN ? -ETIMEDOUT : r, "connect to its machine") : 0;
 }
 
 static int converse(struct transfer *t, const json_t *request, int64_t deadline, struct error *err)
@@ -195,7 +146,7 @@ static int converse(struct transfer *t, const json_t *request, int64_t deadline,
                 r = step(t, err);
                 if (r < 0)
                         return r;
-                if (t->replies == 0 && !t->over && now_ms() >= deadline)
+                if (t->replies == 0 && !t->over && clock_monotonic_ms() >= deadline)
                         return error_set(err, -ETIMEDOUT, "the box does not answer: it may be paused");
         }
         return 0;
@@ -204,7 +155,7 @@ static int converse(struct transfer *t, const json_t *request, int64_t deadline,
 int transfer_open(int box_fd, const json_t *request, const struct transfer_watch *watch,
                   struct transfer **ret_transfer, json_t **ret_reply, struct error *err)
 {
-        int64_t deadline = now_ms() + ANSWER_MS;
+        int64_t deadline = clock_monotonic_ms() + ANSWER_MS;
         int fd = -1;
         cleanup_transfer struct transfer *t = calloc(1, sizeof(*t));
         if (t == NULL)

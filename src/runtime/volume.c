@@ -16,6 +16,7 @@
  */
 #include "runtime/volume.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "runtime/disk.h"
 #include "runtime/life.h"
@@ -91,13 +92,6 @@ static int look_at_files(int folder_fd, const char *name, uint64_t *ret_size, st
         return 0;
 }
 
-static int64_t wall_clock_ns(void)
-{
-        struct timespec now;
-        (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int create(struct boxlet *b, int folder_fd, const char *name, uint64_t size_bytes,
                   const json_t *labels, bool made_up, struct error *err)
 {
@@ -111,7 +105,7 @@ static int create(struct boxlet *b, int folder_fd, const char *name, uint64_t si
                                     : error_errno(err, -errno, "look for its folder");
         struct state_volume record = {.name = (char *)name,
                                       .labels = text,
-                                      .created_ns = wall_clock_ns(),
+                                      .created_ns = clock_wall_ns(),
                                       .made_up = made_up};
         if (r == 0)
                 r = look_at_files(folder_fd, name, &record.size_bytes, err);

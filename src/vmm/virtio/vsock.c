@@ -29,6 +29,7 @@
 #include "vmm/virtio/vsock.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "vmm/virtio/vsock_connection.h"
 #include "vmm/virtio/vsock_packet.h"
@@ -84,13 +85,6 @@ static struct queue *rx_queue(struct vsock *v)
 static struct queue *tx_queue(struct vsock *v)
 {
         return &v->device.queues[VSOCK_QUEUE_TX];
-}
-
-static int64_t now_ms(void)
-{
-        struct timespec now = {0};
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void come_again(struct vsock *v)
@@ -186,7 +180,7 @@ static void await_end(struct vsock *v, struct connection *c)
 {
         bool first = connections_first_closing(&v->connections) == NULL;
         c->state = CONNECTION_CLOSING;
-        connection_await_end(&v->connections, c, now_ms() + v->options.end_wait_ms);
+        connection_await_end(&v->connections, c, clock_monotonic_ms() + v->options.end_wait_ms);
         if (first)
                 (void)source_arm(v->end_timer,
                                  v->options.end_wait_ms); /* timerfd_settime() of a valid time */
@@ -629,7 +623,7 @@ static void on_end_timer(struct source *s, void *data)
 {
         struct vsock *v = data;
         struct connection *c;
-        int64_t now = now_ms();
+        int64_t now = clock_monotonic_ms();
         while ((c = connections_first_closing(&v->connections)) != NULL && c->deadline_ms <= now) {
                 connection_no_more_waiting(c);
                 reset(v, c);

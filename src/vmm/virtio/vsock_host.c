@@ -13,6 +13,7 @@
 #include "vmm/virtio/vsock_host.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -48,13 +49,6 @@ struct vsock_host {
         bool paused;
         bool control_is_live;
 };
-
-static int64_t now_ms(void)
-{
-        struct timespec now = {0};
-        (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int vsock_parse_connect(const char *text, size_t size, uint32_t *ret_port)
 {
@@ -96,7 +90,7 @@ static void arm(struct vsock_host *h)
                 if (h->greetings[i].fd >= 0 && h->greetings[i].deadline_ms < first)
                         first = h->greetings[i].deadline_ms;
         }
-        int64_t delay = first == INT64_MAX ? -1 : first - now_ms();
+        int64_t delay = first == INT64_MAX ? -1 : first - clock_monotonic_ms();
         (void)source_arm(h->timer, first != INT64_MAX && delay < 0 ? 0 : delay); /* a valid time */
 }
 
@@ -145,7 +139,7 @@ static void on_greeting(struct source *s, int fd, uint32_t events, void *data)
 static void on_timer(struct source *s, void *data)
 {
         struct vsock_host *h = data;
-        int64_t now = now_ms();
+        int64_t now = clock_monotonic_ms();
         for (unsigned i = 0; i < GREETINGS_MAX; i++) {
                 if (h->greetings[i].fd >= 0 && h->greetings[i].deadline_ms <= now)
                         greeting_drop(&h->greetings[i]);
@@ -164,7 +158,7 @@ static void greet(struct vsock_host *h, int fd)
                 return;
         }
         g->fd = fd;
-        g->deadline_ms = now_ms() + h->options.greeting_ms;
+        g->deadline_ms = clock_monotonic_ms() + h->options.greeting_ms;
         if (h->greeting_count++ == 0)
                 arm(h);
         if (h->greeting_count == GREETINGS_MAX)
