@@ -15,16 +15,12 @@ without_kvm() {
         unshare --mount --propagation private bash -c '
                 set -e
                 mount -t tmpfs -o mode=755 tmpfs "$1"
-                if [ "$0" = closed ]; then
-                        mknod -m 600 "$1/kvm" c 10 232
-                        mount --bind "$1/kvm" /dev/kvm
-                else
-                        for name in null zero full random urandom; do
-                                : >"$1/$name"
-                                mount --bind "/dev/$name" "$1/$name"
-                        done
-                        mount --rbind "$1" /dev
-                fi
+                for name in null zero full random urandom; do
+                        : >"$1/$name"
+                        mount --bind "/dev/$name" "$1/$name"
+                done
+                [ "$0" != closed ] || install -m 600 /dev/null "$1/kvm" # who may not open it never learns what it is
+                mount --rbind "$1" /dev
                 shift
                 exec "$@"' "$how" "$BOXLET_TMP/dev" "$@"
 }
@@ -82,7 +78,6 @@ without_kvm() {
 }
 
 @test "a user who may not open /dev/kvm gets qemu by auto, and by kvm one line that says what to do" {
-        [ -e /dev/kvm ] || skip "there is no /dev/kvm"
         user_home
         cp -r "$BOXLET_TMP/busybox" "$home/tree"
         chown -R nobody "$home"
