@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bare peer of `start`: QEMU with the command line of a running box, to the letter, but for its initrd, which holds a static init
+"""The bare peer of `start`: QEMU with the command line of a running box that booted, to the letter, but for its initrd, which holds a static init
 that ends the machine at once. The box's disks are there, its console socket, and a vsock device behind which nobody listens."""
 import os
 import pathlib
@@ -98,11 +98,14 @@ class Bare:
     def word(self, option):
         return self.argv[self.argv.index(option) + 1]
 
+    def memory_bytes(self):
+        return int(re.search(r"size=(\d+)k", self.word("-object"))[1]) * 1024
+
     @staticmethod
     def inherited(pid, path, mode):
         return open(path.replace("/proc/self", f"/proc/{pid}"), mode)
 
-    def command(self, sockets):
+    def command(self, sockets, memory):
         """The words with this process's descriptors in place of the box's."""
         text = []
         for option, word in zip([""] + self.argv, self.argv):
@@ -110,6 +113,8 @@ class Bare:
                 word = f"/proc/self/fd/{self.files[option].fileno()}"
             elif option == "-add-fd":
                 word = re.sub(r"fd=(\d+),", lambda m: f"fd={self.disks[m[1]].fileno()},", word)
+            elif option == "-object":
+                word = re.sub(r"/proc/self/fd/\d+", f"/proc/self/fd/{memory}", word)
             elif option == "-chardev":
                 word = re.sub(r"id=(\w+),fd=\d+", lambda m: f"id={m[1]},fd={sockets[m[1]].fileno()}", word)
             text.append(word)
@@ -122,9 +127,12 @@ class Bare:
         for serve, name in ((serve_vsock, "vsock"), (drain, "console")):
             threading.Thread(target=serve, args=(pairs[name][0],), daemon=True).start()
         passed = [*self.files.values(), *self.disks.values(), *theirs.values()]
+        memory = os.memfd_create("memory")
+        os.truncate(memory, self.memory_bytes())
         start = time.perf_counter()
-        process = subprocess.Popen(self.command(theirs), pass_fds=[f.fileno() for f in passed], stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(self.command(theirs, memory), pass_fds=[memory] + [f.fileno() for f in passed], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(memory)
         for end in theirs.values():
             end.close()
         if process.wait() != 0:

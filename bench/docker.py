@@ -120,7 +120,7 @@ def model_command(bench, name, *arguments):
     disk = next(pathlib.Path(bench.env["BOXLET_HOME"], "boxes").glob("*/disk.ext4"))
     copy = bench.home / f"{name}.ext4"
     subprocess.run(["cp", "--sparse=always", disk, copy], check=True)
-    bench.boxlet("start", name)
+    bench.boxlet("start", name, env=bench.booting())
     pid = qemu_of(bench)
     argv = argv_of(pid)
     argv[argv.index("-kernel") + 1] = os.path.realpath(f"/proc/{pid}/fd/3")
@@ -146,9 +146,10 @@ def bare_argv(argv, initrd, disks):
         elif word == "-device":
             value = next(words)
             if disks and value.startswith("virtio-blk-device"):
-                command += [word, value]
-        else:
-            command.append(word)
+                command += [word, re.sub(r",bus=[^,]*", "", value)]
+        else:  # QEMU itself tells the kernel where this machine's devices are, and makes its memory
+            word = re.sub(r" virtio_mmio\.device=\S+|,auto-kernel-cmdline=off", "", word)
+            command.append(re.sub(r"^memory-backend-file,(.*),mem-path=.*", r"memory-backend-memfd,\1", word))
     return command + ["-chardev", "stdio,id=out,signal=off", "-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=out"]
 
 

@@ -5,6 +5,7 @@
 #include "vmm/qemu/plan.h"
 #include "vmm/virtio/vsock_host.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void make_plan(const struct config *c)
 {
-        struct qemu_ends ends = {.vsock = 1030, .console = 1031, .words = 1032};
+        bool make = c->template == CONFIG_TEMPLATE_MAKE;
+        struct qemu_ends ends = {.memory = 1028,
+                                 .monitor = c->template == CONFIG_TEMPLATE_NONE ? -1 : 1029,
+                                 .vsock = make ? -1 : 1030,
+                                 .fs = c->share_count > 0 ? 1033 : -1,
+                                 .console = 1031,
+                                 .words = 1032};
         struct qemu_plan plan;
         struct error err = ERROR_INIT;
-        if (qemu_plan_make(c, &ends, &plan, &err) < 0 || qemu_plan_check(&plan, &err) < 0)
+        int r = qemu_plan_make(c, &ends, &plan, &err);
+        if (r == -E2BIG)
+                return; /* more devices than slots */
+        if (r < 0 || qemu_plan_check(&plan, &err) < 0)
                 abort(); /* what was accepted can be carried out */
         for (unsigned i = 1; i < plan.word_count; i++) {
                 if (strcmp(plan.words[i - 1], "-append") != 0 && strpbrk(plan.words[i], " \n") != NULL)

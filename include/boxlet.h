@@ -74,9 +74,9 @@ BOXLET_API void boxlet_close(struct boxlet *boxlet);
  * kernels, programs found. */
 BOXLET_API int boxlet_info(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
 
-/* What takes how much on the disk: a JSON array of {"Type": "Images", "Boxes", "Snapshots", "Volumes" or
- * "Disk templates", "Total", "Active" (in use), "Size", "Reclaimable" (what a prune of all would free)}, in
- * bytes. */
+/* What takes how much on the disk: a JSON array of {"Type": "Images", "Boxes", "Snapshots", "Volumes",
+ * "Disk templates" or "Machine templates", "Total", "Active" (in use), "Size", "Reclaimable" (what a prune of
+ * all would free)}, in bytes. */
 BOXLET_API int boxlet_system_usage(struct boxlet *boxlet, char **ret_json, struct boxlet_error *error);
 
 /*

@@ -19,6 +19,7 @@
 #include "agent/job.h"
 #include "agent/leaf.h"
 #include "agent/names.h"
+#include "agent/network.h"
 #include "agent/rootfs.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -158,7 +159,10 @@ void agent_stop(struct agent *agent, bool tell_halted)
         agent_stop_continue(agent);
 }
 
-/* ---- the beginning ---- */
+/* ---- the beginning ----
+ *
+ * All that needs neither the host nor the box's devices comes before the host is reached: in a template it is
+ * done once for all copies (slots.c). */
 
 static int begin(struct agent *agent, struct error *err)
 {
@@ -168,7 +172,9 @@ static int begin(struct agent *agent, struct error *err)
         agent->own_pid_namespace_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
         if (agent->own_pid_namespace_fd < 0)
                 return error_errno(err, -errno, "open the own pid namespace");
-        r = agent->booted ? cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err) : 0;
+        r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);
+        if (r == 0 && agent->setup->owns_machine)
+                r = network_raise_loopback(err);
         if (r < 0)
                 return r;
         r = loop_add_signal(agent->loop, SIGCHLD, on_children, agent, &agent->child_source);
@@ -177,7 +183,8 @@ static int begin(struct agent *agent, struct error *err)
                                 &agent->listen_source);
         if (r < 0)
                 return error_errno(err, r, "watch children and connections");
-        return control_begin(agent, err);
+        r = agent->setup->reach_host != NULL ? agent->setup->reach_host(err) : agent->setup->control_fd;
+        return r < 0 ? r : control_begin(agent, r, err);
 }
 
 static void done(struct agent *agent)
@@ -207,6 +214,7 @@ int agent_run(const struct agent_setup *setup, struct error *err)
                               .own_pid_namespace_fd = -1,
                               .box_fd = -1,
                               .stop_events_fd = -1,
+                              .asked_to_boot = !setup->owns_machine,
                               .booted = !setup->owns_machine};
         struct sigaction ignore = {.sa_handler = SIG_IGN};
         (void)sigaction(SIGPIPE, &ignore,

@@ -12,12 +12,13 @@
 
 /* What the agent runs in: the guest, or a test. */
 struct agent_setup {
-        int control_fd;            /* connected to the host; taken */
-        int listen_fd;             /* where work connections arrive; borrowed */
-        bool host_only;            /* work connections are vsock, and only the host's are taken */
-        bool owns_machine;         /* clock, entropy, network and disks are ours to set up */
-        const char *run_folder;    /* "/run/box": root/, files/, disk/, lower/ */
-        const char *cgroup_folder; /* where cgroup v2 is mounted */
+        int control_fd; /* connected to the host; taken. Not looked at if there is the next */
+        int (*reach_host)(struct error *err); /* gives control_fd, last of all that comes before the host */
+        int listen_fd;                        /* where work connections arrive; borrowed */
+        bool host_only;                       /* work connections are vsock, and only the host's are taken */
+        bool owns_machine;                    /* clock, entropy, network and disks are ours to set up */
+        const char *run_folder;               /* "/run/box": root/, files/, disk/, lower/ */
+        const char *cgroup_folder;            /* where cgroup v2 is mounted */
         /* Freezes or thaws the file system of RUN/disk; NULL: the real one. */
         int (*freeze_disk)(int disk_fd, bool frozen);
 };
@@ -37,8 +38,9 @@ struct agent {
         struct boot *boot;             /* the boot request in work */
         struct names *names;           /* the box's name server, if it has one */
         struct boot_resolver resolver; /* what it works by */
-        int cgroup_root_fd;            /* -1 until the boot request has come */
+        int cgroup_root_fd;
         int own_pid_namespace_fd;
+        bool asked_to_boot;
         bool booted;        /* the container's root is there */
         bool readonly_root; /* by the boot document */
         bool has_disk;      /* the upper layer lies on a disk, which must be left clean */

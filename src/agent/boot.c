@@ -7,7 +7,6 @@
 #include "agent/boot.h"
 
 #include "agent/boot_plan.h"
-#include "agent/cgroup.h"
 #include "agent/control.h"
 #include "agent/job.h"
 #include "agent/names.h"
@@ -61,6 +60,9 @@ static int add_entropy(const struct boot_plan *plan, struct error *err)
         memcpy(pool.room + sizeof(pool.info), plan->entropy, plan->entropy_size);
         int r = fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 ? -errno : 0;
         explicit_bzero(&pool, sizeof(pool));
+        /* all copies of a template would draw the same numbers until the kernel mixes that in by itself */
+        if (r == 0 && ioctl(fd, RNDRESEEDCRNG) < 0)
+                r = -errno;
         return r < 0 ? error_errno(err, r, "add entropy") : 0;
 }
 
@@ -149,10 +151,9 @@ static int carry_out(struct boot *boot, const char **ret_stage, struct error *er
         agent->readonly_root = boot->plan->readonly;
         agent->has_disk = boot->plan->upper != NULL || boot->plan->disk_count > 0;
         r = worker_start(agent->loop, &root_ops, boot, &boot->root, err);
-        if (r == 0)
-                r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);
         if (r < 0)
                 return r;
+        agent->asked_to_boot = true;
         *ret_stage = "network";
         r = network_set_up(boot->plan, err);
         if (r == 0 && boot->plan->resolver.present) {
@@ -166,7 +167,7 @@ static int carry_out(struct boot *boot, const char **ret_stage, struct error *er
 int boot_begin(struct agent *agent, const json_t *request, const char **ret_stage, struct error *err)
 {
         *ret_stage = "agent";
-        if (agent->booted || agent->boot != NULL || agent->cgroup_root_fd >= 0)
+        if (agent->boot != NULL || agent->asked_to_boot)
                 return error_set(err, -EALREADY, "boot: this was done before");
         struct boot *boot = calloc(1, sizeof(*boot));
         if (boot == NULL)

@@ -199,8 +199,8 @@ void control_halted(struct agent *agent)
 
 static const struct channel_ops ops = {.frame = on_frame, .closed = on_closed};
 
-int control_begin(struct agent *agent, struct error *err)
+int control_begin(struct agent *agent, int fd, struct error *err)
 {
-        int r = channel_new(agent->loop, agent->setup->control_fd, NULL, &ops, agent, &agent->control);
+        int r = channel_new(agent->loop, fd, NULL, &ops, agent, &agent->control);
         return r < 0 ? error_errno(err, r, "talk to the host") : 0;
 }

@@ -4,8 +4,8 @@
 
 #include "agent/agent.h"
 
-/* Takes the connection to the monitor (setup->control_fd). */
-int control_begin(struct agent *agent, struct error *err);
+/* Takes the connection to the monitor. */
+int control_begin(struct agent *agent, int fd, struct error *err);
 
 /* Says that all is written and unmounted; the loop is quit when the host has heard it. */
 void control_halted(struct agent *agent);

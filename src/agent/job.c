@@ -442,7 +442,7 @@ static int launch_init(struct job *job, struct error *err)
 static int start_as_far_as_possible(struct job *job, struct error *err)
 {
         struct agent *agent = job->agent;
-        int r = job->request != NULL && agent->cgroup_root_fd >= 0 ? prepare_start(job, err) : 0;
+        int r = job->request != NULL && agent->asked_to_boot ? prepare_start(job, err) : 0;
         if (r == 0 && agent->booted)
                 r = launch_init(job, err);
         return r;

@@ -8,6 +8,7 @@
  * own file is removed, so that it has no name by which anybody could open it.
  */
 #include "agent/agent.h"
+#include "agent/slots.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
@@ -66,6 +67,12 @@ static int connect_to_host(struct error *err)
         return take_fd(&fd);
 }
 
+static int reach_host(struct error *err)
+{
+        int r = slots_await_devices(err);
+        return r < 0 ? r : connect_to_host(err);
+}
+
 static int mount_new(const char *source, const char *target, const char *type, unsigned long flags,
                      const char *data, struct error *err)
 {
@@ -102,7 +109,8 @@ static int leave_initramfs(struct error *err)
 
 static int run(struct error *err)
 {
-        struct agent_setup setup = {.host_only = true,
+        struct agent_setup setup = {.reach_host = reach_host,
+                                    .host_only = true,
                                     .owns_machine = true,
                                     .run_folder = "/run/box",
                                     .cgroup_folder = "/sys/fs/cgroup"};
@@ -117,8 +125,6 @@ static int run(struct error *err)
         if (mlockall(MCL_CURRENT) < 0 || mlockall(MCL_FUTURE | MCL_ONFAULT) < 0)
                 log_warning("lock the agent in memory: %s", strerror(errno));
         int r = setup.listen_fd = listen_for_work(err);
-        if (r >= 0)
-                r = setup.control_fd = connect_to_host(err);
         if (r >= 0)
                 r = leave_initramfs(err);
         return r < 0 ? r : agent_run(&setup, err);

@@ -177,18 +177,28 @@ static int set_up_interface(int fd, const struct boot_plan *plan, struct error *
         return 0;
 }
 
+static int open_netlink(struct error *err)
+{
+        int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+        return fd < 0 ? error_errno(err, -errno, "open a netlink socket") : fd;
+}
+
+int network_raise_loopback(struct error *err)
+{
+        cleanup_fd int fd = open_netlink(err);
+        int r = fd < 0 ? fd : set_link_up(fd, (int)if_nametoindex("lo"), 0);
+        return r < 0 && fd >= 0 ? error_errno(err, r, "bring loopback up") : r;
+}
+
 int network_set_up(const struct boot_plan *plan, struct error *err)
 {
-        cleanup_fd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+        cleanup_fd int fd = open_netlink(err);
         if (fd < 0)
-                return error_errno(err, -errno, "open a netlink socket");
-        int r = set_link_up(fd, (int)if_nametoindex("lo"), 0);
-        if (r < 0)
-                return error_errno(err, r, "bring loopback up");
+                return fd;
         if (plan->resolver.present) {
                 struct boot_address own = {.family = AF_INET, .prefix = 32};
                 memcpy(own.address, plan->resolver.listen, sizeof(plan->resolver.listen));
-                r = add_address(fd, (int)if_nametoindex("lo"), &own);
+                int r = add_address(fd, (int)if_nametoindex("lo"), &own);
                 if (r < 0)
                         return error_errno(err, r, "give loopback the name server's address");
         }

@@ -4,7 +4,10 @@
 
 #include "agent/boot_plan.h"
 
-/* Loopback, and the interface with the plan's hardware address (or eth0) if the plan has a network. */
+int network_raise_loopback(struct error *err);
+
+/* Loopback's further address, and the interface with the plan's hardware address (or eth0) if the plan has a
+ * network. */
 int network_set_up(const struct boot_plan *plan, struct error *err);
 
 #endif

@@ -313,6 +313,8 @@ static void judge(struct box *b)
             .agent_spoke = b->guest != NULL || b->booted,
         };
         const char *stage = verdict(&facts, &err);
+        if (!facts.agent_spoke && b->config.template != NULL && machine_drop_template(b->config.template))
+                (void)error_wrap(&err, "begin as a copy of a template (removed now: try again)");
         settle_lost(b, stage, &err);
 }
 

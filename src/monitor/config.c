@@ -103,6 +103,8 @@ static int read_machine(struct config *c, struct error *err)
         if (r == 0)
                 r = get_path(o, "initrd", true, &c->initrd, err);
         if (r == 0)
+                r = get_path(o, "template", false, &c->template, err);
+        if (r == 0)
                 r = json_get_string_or(o, "kernel_arguments", "", &c->kernel_arguments, err);
         if (r == 0)
                 r = json_get_bool_or(o, "debug_console", false, &c->debug_console, err);

@@ -51,6 +51,7 @@ struct config {
         const char *id, *name;
         const char *vmm, *qemu, *passt;
         const char *engine, *accel, *kernel, *initrd, *kernel_arguments;
+        const char *template; /* a folder; NULL: the machine boots */
         bool debug_console;
         const char *jail;
         const char *image, *disk; /* disk NULL: the upper folder is a tmpfs */

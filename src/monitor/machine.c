@@ -53,12 +53,15 @@ enum {
         CHILD_DISK,
         CHILD_NET,
         CHILD_KVM,
+        CHILD_MEMORY, /* a template's, and its state */
+        CHILD_STATE,
         CHILD_VOLUMES,    /* and up: CONFIG_DISKS_MAX */
         CHILD_SHARES = 64 /* and up */
 };
 
 struct files {
         int kernel, initrd, image, disk, kvm;
+        int memory, state; /* of the template; -1: none */
         struct shares shares;
 };
 
@@ -69,6 +72,8 @@ static void close_files(struct files *f)
         close_fd(&f->image);
         close_fd(&f->disk);
         close_fd(&f->kvm);
+        close_fd(&f->memory);
+        close_fd(&f->state);
         shares_close(&f->shares);
 }
 
@@ -92,6 +97,26 @@ static int open_kvm(int *ret_fd, struct error *err)
                    : 0;
 }
 
+bool machine_drop_template(const char *path)
+{
+        cleanup_fd int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return folder >= 0 && unlinkat(folder, "state", 0) == 0;
+}
+
+/* Both or none: the template may be gone, and then the machine boots. */
+static void open_template(const char *path, struct files *f)
+{
+        cleanup_fd int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+                return;
+        f->memory = openat(folder, "memory", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        f->state = openat(folder, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (f->memory < 0 || f->state < 0) {
+                close_fd(&f->memory);
+                close_fd(&f->state);
+        }
+}
+
 static int open_files(const struct machine_plan *plan, struct files *f, struct error *err)
 {
         const struct config *c = plan->config;
@@ -106,10 +131,12 @@ static int open_files(const struct machine_plan *plan, struct files *f, struct e
                 r = open_kvm(&f->kvm, err);
         if (r == 0)
                 r = shares_open(c->shares, &f->shares, err);
+        if (r == 0 && c->template != NULL)
+                open_template(c->template, f);
         return r;
 }
 
-static json_t *describe(const struct machine_plan *plan)
+static json_t *describe(const struct machine_plan *plan, bool from_template)
 {
         const struct config *c = plan->config;
         json_t *disks = json_pack("[{s:i, s:b}]", "fd", CHILD_IMAGE, "readonly", 1);
@@ -120,20 +147,24 @@ static json_t *describe(const struct machine_plan *plan)
                                                              "readonly", (int)c->disks[i].readonly));
         json_t *net =
             plan->net_fd < 0 ? json_null() : json_pack("{s:i, s:s}", "fd", CHILD_NET, "mac", plan->mac);
+        json_t *template = from_template
+                               ? json_pack("{s:i, s:i}", "memory_fd", CHILD_MEMORY, "state_fd", CHILD_STATE)
+                               : NULL;
         json_t *kvm_fd = is_kvm(c) ? json_integer(CHILD_KVM) : NULL;
         return json_pack(
-            "{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o, s:o*, s:b, s:s}",
+            "{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:s*, s:o, s:o*, s:b, s:s, "
+            "s:o*}",
             "engine", c->engine, "accel", c->accel, "cpus", (json_int_t)c->cpus, "memory_bytes",
             (json_int_t)c->memory_bytes, "kernel_fd", CHILD_KERNEL, "initrd_fd", CHILD_INITRD,
             "kernel_arguments", c->kernel_arguments, "disks", disks, "net", net, "console_fd", CHILD_CONSOLE,
             "vsock_fd", CHILD_VSOCK, "monitor_fd", CHILD_MONITOR, "log_fd", 2, "qemu", c->qemu, "shares",
             shares_describe(c->shares, CHILD_SHARES), "kvm_fd", kvm_fd, "debug_console", c->debug_console,
-            "jail", c->jail);
+            "jail", c->jail, "template", template);
 }
 
-static int make_config_fd(const struct machine_plan *plan, int *ret_fd, struct error *err)
+static int make_config_fd(const struct machine_plan *plan, bool from_template, int *ret_fd, struct error *err)
 {
-        cleanup_json json_t *json = describe(plan);
+        cleanup_json json_t *json = describe(plan, from_template);
         size_t size;
         cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
         if (text == NULL)
@@ -154,10 +185,10 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
                  int vsock_fd, struct error *err)
 {
         cleanup_fd int config_fd = -1;
-        int r = make_config_fd(plan, &config_fd, err);
+        int r = make_config_fd(plan, f->state >= 0, &config_fd, err);
         if (r < 0)
                 return r;
-        struct process_fd fds[11 + CONFIG_DISKS_MAX + SHARES_MAX] = {
+        struct process_fd fds[13 + CONFIG_DISKS_MAX + SHARES_MAX] = {
             {config_fd, CHILD_CONFIG}, {monitor_fd, CHILD_MONITOR},
             {vsock_fd, CHILD_VSOCK},   {plan->console_fd, CHILD_CONSOLE},
             {f->kernel, CHILD_KERNEL}, {f->initrd, CHILD_INITRD},
@@ -171,6 +202,10 @@ static int spawn(struct machine *m, const struct machine_plan *plan, const struc
                 fds[count++] = (struct process_fd){plan->config->disks[i].fd, CHILD_VOLUMES + (int)i};
         if (f->kvm >= 0)
                 fds[count++] = (struct process_fd){f->kvm, CHILD_KVM};
+        if (f->state >= 0) {
+                fds[count++] = (struct process_fd){f->memory, CHILD_MEMORY};
+                fds[count++] = (struct process_fd){f->state, CHILD_STATE};
+        }
         shares_hand_over(&f->shares, CHILD_SHARES, fds, &count);
         const char *const argv[] = {"boxlet-vmm", "--config-fd", "3", NULL};
         pid_t pid;
@@ -306,7 +341,8 @@ static int start(struct machine *m, struct loop *loop, const struct machine_plan
 int machine_start(struct loop *loop, const struct machine_plan *plan, const struct machine_ops *ops,
                   void *data, struct machine **ret_machine, struct error *err)
 {
-        struct files files = {.kernel = -1, .initrd = -1, .image = -1, .disk = -1, .kvm = -1};
+        struct files files = {
+            .kernel = -1, .initrd = -1, .image = -1, .disk = -1, .kvm = -1, .memory = -1, .state = -1};
         struct machine *m = calloc(1, sizeof(*m));
         if (m == NULL)
                 return error_set(err, -ENOMEM, "start the machine: out of memory");

@@ -42,6 +42,9 @@ struct machine_plan {
 int machine_start(struct loop *loop, const struct machine_plan *plan, const struct machine_ops *ops,
                   void *data, struct machine **ret_machine, struct error *err);
 
+/* A template that machines do not get going from is not to be used again. True if it was still there. */
+bool machine_drop_template(const char *path);
+
 /* Stops its processors, or lets them go on; paused() tells when. -errno: it does not listen. */
 int machine_pause(struct machine *machine, bool paused);
 

@@ -11,6 +11,7 @@
 #include "runtime/engine.h"
 #include "runtime/probe.h"
 #include "runtime/profile.h"
+#include "runtime/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,6 +212,20 @@ static void ask_limits(struct doctor *d)
                     (unsigned long long)processes.rlim_cur);
 }
 
+static void ask_template(struct doctor *d)
+{
+        char why[300] = "";
+        if (d->boxlet == NULL)
+                return;
+        template_complaint(d->boxlet->home_fd, why, sizeof(why));
+        if (why[0] != '\0')
+                say(d, "starts", "note", "it is tried again after ten minutes",
+                    "no machine to begin as a copy of: every box boots: %s", why);
+        else
+                say(d, "starts", "ok", NULL,
+                    "boxes on engine qemu begin as copies of a machine that has booted");
+}
+
 static void ask_home(struct doctor *d, const struct boxlet_error *error)
 {
         if (d->boxlet != NULL)
@@ -244,6 +259,7 @@ int boxlet_doctor(const struct boxlet_options *options, char **ret_json, struct 
         ask_namespaces(&d);
         ask_room(&d);
         ask_limits(&d);
+        ask_template(&d);
         boxlet_close(d.boxlet);
         places_done(&places);
         char *text = d.no_memory ? NULL : json_dumps(lines, JSON_INDENT(4));

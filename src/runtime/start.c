@@ -23,6 +23,7 @@
 #include "runtime/publish.h"
 #include "runtime/start.h"
 #include "runtime/tell.h"
+#include "runtime/template.h"
 #include "runtime/volume.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct start {
         struct state_box record;
         json_t *config, *events;
         char *monitor, *vmm, *agent, *qemu, *passt, *kernel, *rootfs;
+        char *template; /* NULL: the machine boots */
         struct engine engine;
         int box_fd, lock_fd;
         bool handed_over; /* the monitor has all of it */
@@ -52,7 +54,8 @@ struct start {
 
 static void start_done(struct start *s)
 {
-        char *const paths[] = {s->monitor, s->vmm, s->agent, s->qemu, s->passt, s->kernel, s->rootfs};
+        char *const paths[] = {s->monitor, s->vmm,    s->agent,  s->qemu,
+                               s->passt,   s->kernel, s->rootfs, s->template};
         for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
                 free(paths[i]);
         state_box_done(&s->record);
@@ -112,6 +115,26 @@ static int find_rootfs(struct boxlet *b, struct start *s, struct error *err)
         return s->rootfs == NULL ? error_set(err, -ENOMEM, "start box: out of memory") : 0;
 }
 
+/* An emulated machine is a copy of one that has booted, where that can be had. */
+static void find_template(struct boxlet *b, struct start *s)
+{
+        const char *wanted = getenv("BOXLET_TEMPLATE");
+        const struct template_machine machine = {.vmm = s->vmm,
+                                                 .qemu = s->qemu,
+                                                 .kernel = s->kernel,
+                                                 .agent = s->agent,
+                                                 .cpus =
+                                                     json_integer_value(json_object_get(s->config, "cpus")),
+                                                 .memory_bytes = json_integer_value(
+                                                     json_object_get(s->config, "memory_bytes"))};
+        /* the last slot of a copy is for shares only */
+        bool fits = s->volumes.count <= engine_volume_slots(&s->engine, has_network(s->config), true);
+        if (fits && strcmp(s->engine.engine, "qemu") == 0 && strcmp(s->engine.accel, "tcg") == 0 &&
+            !json_is_true(json_object_get(s->config, "debug_console")) &&
+            (wanted == NULL || strcmp(wanted, "no") != 0))
+                s->template = template_get(b->home, b->home_fd, &machine);
+}
+
 /* box.json of docs/protocol.md, section 6. */
 static json_t *box_json(const struct start *s)
 {
@@ -122,20 +145,23 @@ static json_t *box_json(const struct start *s)
             has_network(c) ? json_pack("{s:O, s:O*}", "publish", json_object_get(c, "publish"),
                                        "nested_names", docker ? json_object_get(c, "support_docker") : NULL)
                            : json_null();
-        return json_pack(
-            "{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s, s:O*, s:O*}, s:{s:s, s:s, "
-            "s:O, s:O}, s:o, s:O,"
-            " s:{s:O, s:O*, s:O, s:O, s:O}, s:O, s:O*}",
-            "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm, "qemu",
-            s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel", s->engine.accel,
-            "cpus", json_object_get(c, "cpus"), "memory_bytes", json_object_get(c, "memory_bytes"), "kernel",
-            s->kernel, "initrd", s->agent, "debug_console", json_object_get(c, "debug_console"), "jail",
-            json_object_get(c, "jail"), "root", "image", s->rootfs, "disk", "disk.ext4", "readonly",
-            json_object_get(c, "readonly"), "volumes", json_object_get(c, "volumes"), "network", network,
-            "hostname", json_object_get(c, "hostname"), "container", "spec", json_object_get(c, "spec"),
-            "command", json_object_get(c, "command"), "stdin", json_object_get(c, "stdin"), "stop_signal",
-            json_object_get(c, "stop_signal"), "stop_timeout_ms", json_object_get(c, "stop_timeout_ms"),
-            "auto_remove", json_object_get(c, "auto_remove"), "shares", shares);
+        return json_pack("{s:i, s:s, s:s, s:{s:s, s:s?, s:s?}, s:{s:s, s:s, s:O, s:O, s:s, s:s, s:O*, s:O*, "
+                         "s:s*}, s:{s:s, s:s, "
+                         "s:O, s:O}, s:o, s:O,"
+                         " s:{s:O, s:O*, s:O, s:O, s:O}, s:O, s:O*}",
+                         "version", 1, "id", s->record.id, "name", s->record.name, "programs", "vmm", s->vmm,
+                         "qemu", s->qemu, "passt", s->passt, "machine", "engine", s->engine.engine, "accel",
+                         s->engine.accel, "cpus", json_object_get(c, "cpus"), "memory_bytes",
+                         json_object_get(c, "memory_bytes"), "kernel", s->kernel, "initrd", s->agent,
+                         "debug_console", json_object_get(c, "debug_console"), "jail",
+                         json_object_get(c, "jail"), "template", s->template, "root", "image", s->rootfs,
+                         "disk", "disk.ext4", "readonly", json_object_get(c, "readonly"), "volumes",
+                         json_object_get(c, "volumes"), "network", network, "hostname",
+                         json_object_get(c, "hostname"), "container", "spec", json_object_get(c, "spec"),
+                         "command", json_object_get(c, "command"), "stdin", json_object_get(c, "stdin"),
+                         "stop_signal", json_object_get(c, "stop_signal"), "stop_timeout_ms",
+                         json_object_get(c, "stop_timeout_ms"), "auto_remove",
+                         json_object_get(c, "auto_remove"), "shares", shares);
 }
 
 /* The machine is for the files only: nothing of the box's shows. */
@@ -233,6 +259,8 @@ static int prepare(struct boxlet *b, const char *id, struct start *s, struct err
         }
         if (r == 0)
                 r = find_rootfs(b, s, err);
+        if (r == 0)
+                find_template(b, s);
         forward_sweep(s->box_fd);
         if (r == 0 && s->for_files)
                 r = life_keep(s->box_fd, err);

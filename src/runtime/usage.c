@@ -7,6 +7,7 @@
 #include "runtime/collect.h"
 #include "runtime/life.h"
 #include "runtime/snapshot.h"
+#include "runtime/template.h"
 #include "runtime/volume.h"
 
 #include <dirent.h>
@@ -137,7 +138,7 @@ static void sum_templates(struct boxlet *b, struct sum *s)
 
 static int usage(struct boxlet *b, json_t *array, struct error *err)
 {
-        struct sum images = {0}, boxes = {0}, snapshots = {0}, volumes = {0}, templates = {0};
+        struct sum images = {0}, boxes = {0}, snapshots = {0}, volumes = {0}, templates = {0}, machines = {0};
         collect(b);
         int r = sum_images(b, &images, err);
         if (r == 0)
@@ -149,9 +150,10 @@ static int usage(struct boxlet *b, json_t *array, struct error *err)
         if (r < 0)
                 return r;
         sum_templates(b, &templates);
+        template_sum(b->home_fd, &machines.total, &machines.size);
         if (add(array, "Images", &images) < 0 || add(array, "Boxes", &boxes) < 0 ||
             add(array, "Snapshots", &snapshots) < 0 || add(array, "Volumes", &volumes) < 0 ||
-            add(array, "Disk templates", &templates) < 0)
+            add(array, "Disk templates", &templates) < 0 || add(array, "Machine templates", &machines) < 0)
                 return error_set(err, -ENOMEM, "usage: out of memory");
         return 0;
 }

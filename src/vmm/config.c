@@ -74,12 +74,32 @@ static int get_jail(const json_t *doc, struct config *c, struct error *err)
         return 0;
 }
 
+static int get_template(const json_t *doc, struct config *c, struct error *err)
+{
+        const json_t *template = json_object_get(doc, "template");
+        bool make;
+        int r;
+        c->template_memory_fd = c->template_state_fd = -1;
+        if (template == NULL || json_is_null(template))
+                return 0;
+        if ((r = json_get_bool_or(template, "make", false, &make, err)) < 0 ||
+            (r = get_fd(template, "memory_fd", &c->template_memory_fd, err)) < 0 ||
+            (r = get_fd(template, "state_fd", &c->template_state_fd, err)) < 0)
+                return error_wrap(err, "template");
+        c->template = make ? CONFIG_TEMPLATE_MAKE : CONFIG_TEMPLATE_USE;
+        if (c->engine == CONFIG_ENGINE_QEMU && c->accel == CONFIG_ACCEL_TCG)
+                return 0;
+        return error_set(err, -EINVAL, "template: it is for engine qemu with accel tcg");
+}
+
 static int get_words(const json_t *doc, struct config *c, struct error *err)
 {
         const char *arguments;
         int r = get_engine(doc, c, err);
         if (r == 0)
                 r = get_jail(doc, c, err);
+        if (r == 0)
+                r = get_template(doc, c, err);
         if (r == 0)
                 r = json_get_string_or(doc, "kernel_arguments", "", &arguments, err);
         if (r < 0)
@@ -108,7 +128,7 @@ static int get_numbers(const json_t *doc, struct config *c, struct error *err)
         if ((r = get_fd(doc, "kernel_fd", &c->kernel_fd, err)) < 0 ||
             (r = get_fd(doc, "initrd_fd", &c->initrd_fd, err)) < 0 ||
             (r = get_fd(doc, "console_fd", &c->console_fd, err)) < 0 ||
-            (r = get_fd(doc, "vsock_fd", &c->vsock_fd, err)) < 0 ||
+            (c->template != CONFIG_TEMPLATE_MAKE && (r = get_fd(doc, "vsock_fd", &c->vsock_fd, err)) < 0) ||
             (r = get_fd(doc, "monitor_fd", &c->monitor_fd, err)) < 0 ||
             (r = get_fd(doc, "log_fd", &c->log_fd, err)) < 0)
                 return r;
@@ -200,20 +220,28 @@ static int get_net(const json_t *doc, struct config *c, struct error *err)
         return 0;
 }
 
+static int check_template(const struct config *c, struct error *err)
+{
+        if (c->template == CONFIG_TEMPLATE_MAKE &&
+            (c->disk_count > 0 || c->share_count > 0 || c->net_fd >= 0))
+                return error_set(err, -EINVAL, "template: one that is made has no devices");
+        return 0;
+}
+
 /* Each descriptor may be named once: it will be handed on, or closed, by what it is for. */
 static int check_distinct(const struct config *c, struct error *err)
 {
-        int fds[CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 7];
+        int fds[CONFIG_FDS_MAX];
         unsigned n = 0;
         fds[n++] = c->kernel_fd;
         fds[n++] = c->initrd_fd;
         fds[n++] = c->console_fd;
-        fds[n++] = c->vsock_fd;
         fds[n++] = c->monitor_fd;
-        if (c->net_fd >= 0)
-                fds[n++] = c->net_fd;
-        if (c->kvm_fd >= 0)
-                fds[n++] = c->kvm_fd;
+        const int maybe[] = {c->vsock_fd, c->net_fd, c->kvm_fd, c->template_memory_fd, c->template_state_fd};
+        for (unsigned i = 0; i < sizeof(maybe) / sizeof(maybe[0]); i++) {
+                if (maybe[i] >= 0)
+                        fds[n++] = maybe[i];
+        }
         for (unsigned i = 0; i < c->disk_count; i++)
                 fds[n++] = c->disks[i].fd;
         for (unsigned i = 0; i < c->share_count; i++)
@@ -230,7 +258,7 @@ static int check_distinct(const struct config *c, struct error *err)
 int config_parse(const char *text, size_t size, struct config *ret_config, struct error *err)
 {
         cleanup_json json_t *doc = NULL;
-        struct config c = {.net_fd = -1, .kvm_fd = -1};
+        struct config c = {.net_fd = -1, .kvm_fd = -1, .vsock_fd = -1};
         int r = json_parse(text, size, "configuration", &doc, err);
         if (r < 0)
                 return r;
@@ -238,7 +266,8 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
                 return error_set(err, -EINVAL, "configuration is not an object");
         if ((r = get_words(doc, &c, err)) < 0 || (r = get_numbers(doc, &c, err)) < 0 ||
             (r = get_disks(doc, &c, err)) < 0 || (r = get_shares(doc, &c, err)) < 0 ||
-            (r = get_net(doc, &c, err)) < 0 || (r = check_distinct(&c, err)) < 0) {
+            (r = get_net(doc, &c, err)) < 0 || (r = check_template(&c, err)) < 0 ||
+            (r = check_distinct(&c, err)) < 0) {
                 config_done(&c);
                 return r;
         }
@@ -295,8 +324,15 @@ int config_check_fds(const struct config *c, struct error *err)
         if ((r = check_file(c->kernel_fd, false, "kernel", err)) < 0 ||
             (r = check_file(c->initrd_fd, false, "initrd", err)) < 0 ||
             (r = check_file(c->console_fd, true, "console", err)) < 0 ||
-            (r = check_socket(c->vsock_fd, SOCK_STREAM, true, "vsock", err)) < 0 ||
             (r = check_socket(c->monitor_fd, SOCK_SEQPACKET, false, "monitor", err)) < 0)
+                return r;
+        if (c->vsock_fd >= 0 && (r = check_socket(c->vsock_fd, SOCK_STREAM, true, "vsock", err)) < 0)
+                return r;
+        if (c->template_memory_fd >= 0 &&
+            ((r = check_file(c->template_memory_fd, c->template == CONFIG_TEMPLATE_MAKE, "template's memory",
+                             err)) < 0 ||
+             (r = check_file(c->template_state_fd, c->template == CONFIG_TEMPLATE_MAKE, "template's state",
+                             err)) < 0))
                 return r;
         if (c->kvm_fd >= 0 && (r = check_file(c->kvm_fd, true, "KVM device", err)) < 0)
                 return r;

@@ -13,7 +13,7 @@
 #define CONFIG_TEXT_MAX   (64U << 10)
 #define CONFIG_DISKS_MAX  26 /* vda to vdz */
 #define CONFIG_SHARES_MAX 256
-#define CONFIG_FDS_MAX    (CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 8) /* that a configuration can name */
+#define CONFIG_FDS_MAX    (CONFIG_DISKS_MAX + CONFIG_SHARES_MAX + 10) /* that a configuration can name */
 #define CONFIG_CPUS_MAX   64
 #define CONFIG_MEMORY_MIN (UINT64_C(16) << 20)
 #define CONFIG_MEMORY_MAX (UINT64_C(1) << 40)
@@ -38,6 +38,13 @@ struct config_share {
         enum config_cache cache;
 };
 
+/* What a machine has to do with a template (wire/template.h), a pair of files. */
+enum config_template {
+        CONFIG_TEMPLATE_NONE,
+        CONFIG_TEMPLATE_USE, /* it begins as a copy of one */
+        CONFIG_TEMPLATE_MAKE /* it becomes one, has no devices, and then ends */
+};
+
 struct config {
         enum config_engine engine;
         enum config_accel accel; /* QEMU's */
@@ -50,10 +57,13 @@ struct config {
         unsigned disk_count;
         struct config_share shares[CONFIG_SHARES_MAX];
         unsigned share_count;
-        int net_fd; /* -1: no network */
+        enum config_template template; /* QEMU's */
+        int template_memory_fd,
+            template_state_fd; /* -1: none; read, or written: memory_bytes are in the first */
+        int net_fd;            /* -1: no network */
         char mac[18];
         int console_fd;
-        int vsock_fd;
+        int vsock_fd; /* -1: none, in a template */
         int monitor_fd;
         int log_fd;
         int kvm_fd;         /* /dev/kvm, for engine kvm; else -1 */

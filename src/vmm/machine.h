@@ -21,6 +21,7 @@ enum machine_end {
         MACHINE_GUEST_CRASHED,  /* a triple fault that nobody asked for */
         MACHINE_GUEST_HUNG,     /* it was stopped, and could not have gone on: halted for good */
         MACHINE_STOPPED,        /* by stop() */
+        MACHINE_TEMPLATE_MADE,  /* that was what it was for */
         MACHINE_ENGINE_DIED,    /* the engine ended by itself while the guest ran */
         MACHINE_ENGINE_MISSING, /* there is no such program */
         MACHINE_START_FAILED,   /* it did not come as far as running the guest */

@@ -64,6 +64,8 @@ static const char *reason_of(enum machine_end end)
                 return "guest-hung";
         case MACHINE_STOPPED:
                 return "quit";
+        case MACHINE_TEMPLATE_MADE:
+                return "template-made";
         case MACHINE_ENGINE_DIED:
                 return "engine-died";
         case MACHINE_ENGINE_MISSING:
@@ -117,7 +119,7 @@ static void on_watch(void *data)
 {
         struct vmm *v = data;
         v->watched = true;
-        on_counted(v, vsock_host_count(v->vsock));
+        on_counted(v, v->vsock != NULL ? vsock_host_count(v->vsock) : 0);
 }
 
 static int on_control(void *data, uint32_t port, int fd)
@@ -131,7 +133,7 @@ static int on_control(void *data, uint32_t port, int fd)
 
 static int make_machine(struct vmm *v, const struct machine_events *events, struct error *err)
 {
-        struct device *vsock = vsock_host_device(v->vsock);
+        struct device *vsock = v->vsock != NULL ? vsock_host_device(v->vsock) : NULL;
         struct device *fs = v->shares.fs != NULL ? virtio_fs_device(v->shares.fs) : NULL;
         if (v->config.engine == CONFIG_ENGINE_QEMU) {
                 int r = qemu_machine_new(v->loop, &v->config, vsock, fs, events, &v->machine);
@@ -164,7 +166,7 @@ static int make(struct vmm *v, struct error *err)
         int r = loop_new(&v->loop);
         if (r == 0)
                 r = link_new(v->loop, v->config.monitor_fd, &link_events, &v->link);
-        if (r == 0)
+        if (r == 0 && v->config.vsock_fd >= 0)
                 r = vsock_host_new(v->loop, &vsock, &v->vsock);
         if (r == 0 && v->config.share_count > 0) {
                 r = shares_start(v->loop, &v->config, v->jail.own_ids, &v->shares, err);
@@ -197,6 +199,9 @@ static void close_handed_over(struct config *c)
         if (c->engine == CONFIG_ENGINE_KVM)
                 return; /* the devices are ours, and use theirs */
         close_fd(&c->net_fd);
+        close_fd(&c->template_memory_fd);
+        if (c->template == CONFIG_TEMPLATE_USE)
+                close_fd(&c->template_state_fd);
         for (unsigned i = 0; i < c->disk_count; i++)
                 close_fd(&c->disks[i].fd);
 }
@@ -267,6 +272,8 @@ static int close_others(const struct config *c, struct error *err)
         keep[n++] = c->log_fd;
         keep[n++] = c->net_fd;
         keep[n++] = c->kvm_fd;
+        keep[n++] = c->template_memory_fd;
+        keep[n++] = c->template_state_fd;
         for (unsigned i = 0; i < c->disk_count; i++)
                 keep[n++] = c->disks[i].fd;
         for (unsigned i = 0; i < c->share_count; i++)

@@ -51,7 +51,7 @@ static void addresses_and_routes_are_set(void **state)
         struct boot_plan plan = {.has_network = true, .mtu = 1400};
         set_address(&plan.addresses[0], AF_INET, "10.0.2.15", 24, "10.0.2.2");
         set_address(&plan.addresses[1], AF_INET6, "fd00::15", 64, "fd01::2"); /* outside of the prefix */
-        if (network_set_up(&plan, &err) < 0)
+        if (network_raise_loopback(&err) < 0 || network_set_up(&plan, &err) < 0)
                 fail_msg("%s", err.text);
         check_file("/proc/thread-self/net/route", "eth0\t00000000\t0202000A\t0003");
         check_file("/proc/thread-self/net/route", "eth0\t0002000A\t00000000\t0001");

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "vmm/qemu/qemu.h"
+#include "wire/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,12 +77,16 @@ static void pause_and_resume(struct machine *machine, int folder)
         assert_int_equal(ended, 0);
 }
 
+static enum config_template template;
+
 /* Runs a shell script as QEMU; returns what start() said. stop_it: the monitor wants the end at once. */
 static int run(const char *script, bool stop_it)
 {
-        int folder;
+        static int folder = -1; /* one for all runs of a case */
+        static const char *name;
         char path[256], text[1024], arguments[] = "";
-        const char *name = unit_folder(&folder);
+        if (name == NULL)
+                name = unit_folder(&folder);
         (void)snprintf(path, sizeof(path), "%s/qemu", name);
         (void)snprintf(text, sizeof(text), "#!/bin/sh\n%s\n", script);
         if (script[0] != '\0')
@@ -89,6 +94,8 @@ static int run(const char *script, bool stop_it)
         cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         cleanup_fd int other = open("/dev/null", O_RDWR | O_CLOEXEC);
         cleanup_fd int console_fd = openat(folder, "console", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        cleanup_fd int memory_fd = openat(folder, "memory", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        cleanup_fd int state_fd = openat(folder, "state", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         cleanup_fd int log_fd = openat(folder, "log", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         struct config config = {.cpus = 1,
                                 .memory_bytes = 64 << 20,
@@ -96,6 +103,9 @@ static int run(const char *script, bool stop_it)
                                 .initrd_fd = other,
                                 .kernel_arguments = arguments,
                                 .net_fd = -1,
+                                .template = template,
+                                .template_memory_fd = memory_fd,
+                                .template_state_fd = state_fd,
                                 .console_fd = console_fd,
                                 .log_fd = log_fd,
                                 .qemu = path};
@@ -103,7 +113,9 @@ static int run(const char *script, bool stop_it)
         struct machine *machine;
         struct error err = ERROR_INIT;
         assert_int_equal(loop_new(&loop), 0);
-        assert_int_equal(qemu_machine_new(loop, &config, &device, NULL, &events, &machine), 0);
+        assert_int_equal(qemu_machine_new(loop, &config, template == CONFIG_TEMPLATE_MAKE ? NULL : &device,
+                                          NULL, &events, &machine),
+                         0);
         int r = machine->ops->start(machine, &err);
         if (r == 0 && stop_it && strstr(script, "pid") != NULL)
                 pause_and_resume(machine, folder);
@@ -183,6 +195,63 @@ static void a_flood_of_words_is_bounded(void **state)
         assert_non_null(strstr(detail, "status 1: words"));
 }
 
+#define READ_COMMANDS(last) "while read -r line <&9; do case $line in *" last "*) break;; esac; done; "
+
+static void a_template_is_made_when_the_agent_is_there(void **state)
+{
+        (void)state;
+        template = CONFIG_TEMPLATE_MAKE;
+        assert_int_equal(
+            run("echo 'a kernel speaks' >&5; echo '" TEMPLATE_READY "' >&5; " READ_COMMANDS(
+                    "fd:state") "echo '{\"QMP\":{}}' >&9; echo '{\"return\":{}}' >&9; "
+                                "echo '{\"event\":\"MIGRATION\",\"data\":{\"status\":\"setup\"}}' >&9; "
+                                "echo '{\"event\":\"MIGRATION\",\"data\":{\"status\":\"completed\"}}' >&9; "
+                                "exec sleep 100",
+                false),
+            0);
+        assert_int_equal(end, MACHINE_TEMPLATE_MADE);
+        assert_string_equal(detail, "");
+        ended = 0;
+        assert_int_equal(run("echo 'this kernel is too old' >&5; exit 0", false), 0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_string_equal(detail, "QEMU ended with status 0: this kernel is too old");
+        assert_int_equal(
+            run("echo '" TEMPLATE_READY "' >&5; " READ_COMMANDS(
+                    "fd:state") "echo '{\"event\":\"MIGRATION\",\"data\":{\"status\":\"failed\"}}' >&9; exec "
+                                "sleep 100",
+                false),
+            0);
+        assert_int_equal(end, MACHINE_DEVICE_ERROR);
+        assert_string_equal(detail, "make a template: QEMU cannot move the machine's state");
+}
+
+static void a_copy_that_qemu_refuses_says_why(void **state)
+{
+        (void)state;
+        template = CONFIG_TEMPLATE_USE;
+        assert_int_equal(
+            run(READ_COMMANDS(
+                    "fd:8") "echo '{\"error\":{\"desc\":\"no such capability\"}}' >&9; exec sleep 100",
+                false),
+            0);
+        assert_int_equal(end, MACHINE_DEVICE_ERROR);
+        assert_string_equal(detail, "begin as a copy: QEMU refuses: no such capability");
+        assert_int_equal(run(READ_COMMANDS("fd:8") "echo 'not json' >&9; exec sleep 100", false), 0);
+        assert_int_equal(end, MACHINE_DEVICE_ERROR);
+        assert_int_equal(run(READ_COMMANDS("fd:8") "head -c 9000 /dev/zero >&9; exec sleep 100", false), 0);
+        assert_int_equal(end, MACHINE_DEVICE_ERROR);
+        assert_string_equal(detail, "begin as a copy: QEMU's monitor says too much");
+        assert_int_equal(run("echo 'load of migration failed' >&2; exit 1", false), 0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_string_equal(detail, "QEMU ended with status 1: load of migration failed");
+        /* once the guest runs, nothing more is heard from there */
+        assert_int_equal(
+            run(READ_COMMANDS("fd:8") "echo '{\"event\":\"RESUME\"}' >&9; read -r line <&9; exit 3", false),
+            0);
+        assert_int_equal(end, MACHINE_START_FAILED);
+        assert_string_equal(detail, "QEMU ended with status 3");
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_missing_engine_is_told_at_once),
     cmocka_unit_test(an_engine_that_ends_early_leaves_its_words),
@@ -191,6 +260,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(nonsense_on_vhost_user_is_a_device_error),
     cmocka_unit_test(a_stopped_engine_is_gone),
     cmocka_unit_test(a_paused_engine_is_stopped_and_ends_when_told),
+    cmocka_unit_test(a_template_is_made_when_the_agent_is_there),
+    cmocka_unit_test(a_copy_that_qemu_refuses_says_why),
     cmocka_unit_test(a_flood_of_words_is_bounded),
 };
 

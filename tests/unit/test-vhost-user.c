@@ -225,8 +225,8 @@ static void negotiate(void)
         struct vhost_user_message m;
         assert_int_equal(ask_number(1),
                          0x170000005); /* VERSION_1, PROTOCOL_FEATURES, EVENT_IDX, INDIRECT, ours */
-        assert_int_equal(ask_number(15), 0x208);
-        send_number(16, 0x208, -1);
+        assert_int_equal(ask_number(15), 0x209);
+        send_number(16, 0x209, -1);
         send_message(3, NULL, 0, -1);
         assert_int_equal(ready_count, 0);
         send_message(24, config, 20, -1);
@@ -377,7 +377,7 @@ static void wrong_messages_end_the_conversation(void **state)
             {"payload too short", 2, 1, 4, 4, {0}, false},
             {"payload beyond all", 5, 1, 0, 100000, {0}, false},
             {"features not offered", 2, 1, 8, 8, {0, 0, 0, 0, 0, 0, 0, 0x80}, false},
-            {"protocol features not offered", 16, 1, 8, 8, {1}, false},
+            {"protocol features not offered", 16, 1, 8, 8, {2}, false},
             {"ring index", 8, 1, 8, 8, {2, 0, 0, 0, 16}, false},
             {"ring of no size", 8, 1, 8, 8, {0}, false},
             {"ring of odd size", 8, 1, 8, 8, {0, 0, 0, 0, 15}, false},

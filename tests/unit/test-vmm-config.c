@@ -36,12 +36,12 @@ static void a_good_document_is_read(void **state)
         config_done(&c);
 }
 
-/* The good document with one member replaced (value NULL: removed). */
-static void refuse(const char *key, const char *value)
+/* A document with one member replaced (value NULL: removed). */
+static void refuse_in(const char *whole, const char *key, const char *value)
 {
         struct config c;
         struct error err = ERROR_INIT;
-        json_t *document = json_loads(good, 0, NULL);
+        json_t *document = json_loads(whole, 0, NULL);
         if (value == NULL)
                 assert_int_equal(json_object_del(document, key), 0);
         else
@@ -53,6 +53,11 @@ static void refuse(const char *key, const char *value)
                 fail_msg("taken: %s", text);
         free(text);
         json_decref(document);
+}
+
+static void refuse(const char *key, const char *value)
+{
+        refuse_in(good, key, value);
 }
 
 static void bad_documents_are_refused(void **state)
@@ -96,6 +101,37 @@ static void bad_documents_are_refused(void **state)
         assert_true(config_parse("[]", 2, &c, &err) < 0);
         assert_true(config_parse("", 0, &c, &err) < 0);
         assert_true(config_parse(good, strlen(good) - 1, &c, &err) < 0);
+}
+
+static const char template[] =
+    "{\"engine\":\"qemu\",\"accel\":\"tcg\",\"cpus\":2,\"memory_bytes\":536870912,\"kernel_fd\":5,"
+    "\"initrd_fd\":6,\"console_fd\":10,\"monitor_fd\":12,\"log_fd\":2,\"qemu\":\"qemu\","
+    "\"template\":{\"make\":true,\"memory_fd\":13,\"state_fd\":14}}";
+
+static void a_template_is_made_without_devices(void **state)
+{
+        (void)state;
+        struct config c;
+        struct error err = ERROR_INIT;
+        assert_int_equal(config_parse(template, strlen(template), &c, &err), 0);
+        assert_int_equal(c.template, CONFIG_TEMPLATE_MAKE);
+        assert_int_equal(c.template_memory_fd, 13);
+        assert_int_equal(c.template_state_fd, 14);
+        assert_int_equal(c.vsock_fd, -1);
+        config_done(&c);
+        static const char *const wrong[][2] = {
+            {"disks", "[{\"fd\":7}]"},
+            {"net", "{\"fd\":9,\"mac\":\"02:00:00:aa:bb:01\"}"},
+            {"shares", "[{\"fd\":64}]"},
+            {"accel", "\"kvm\""},
+            {"template", "{\"make\":true,\"memory_fd\":13}"},
+            {"template", "{\"make\":true,\"memory_fd\":13,\"state_fd\":13}"},
+            {"template", "{\"make\":true,\"memory_fd\":5,\"state_fd\":14}"},
+            {"template", "{\"make\":false,\"memory_fd\":13,\"state_fd\":14}"}, /* a copy has a vsock device */
+            {"template", "7"},
+        };
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+                refuse_in(template, wrong[i][0], wrong[i][1]);
 }
 
 static void engine_kvm_wants_its_device(void **state)
@@ -181,6 +217,7 @@ static void descriptors_must_be_what_they_are_for(void **state)
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_good_document_is_read),
     cmocka_unit_test(bad_documents_are_refused),
+    cmocka_unit_test(a_template_is_made_without_devices),
     cmocka_unit_test(engine_kvm_wants_its_device),
     cmocka_unit_test(the_jail_may_be_required),
     cmocka_unit_test(long_kernel_arguments_are_refused),
