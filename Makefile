@@ -38,9 +38,9 @@ test: ## all tests, with everything they need installed
 	@$(MAKE) --no-print-directory all
 	@tests/run
 
-test-crash: ## kill -9 at every system call of create, rm, import, snapshot, ...: an hour; CRASH_STEP=97 for a sample
+test-crash: ## kill -9 at every system call of create, rm, import, snapshot, ...: an hour or two; CRASH_STEP=97 for a sample
 	@tools/deps
-	@$(MAKE) --no-print-directory binaries
+	@$(MAKE) --no-print-directory all
 	@tests/crash/run --step $(CRASH_STEP)
 
 test-unit test-box test-docker test-lab: test-%:
