@@ -74,6 +74,11 @@ static int temporary_name(const char *name, char *ret, size_t size)
         return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+bool path_is_absent(int error)
+{
+        return error == ENOENT || error == ENOTDIR;
+}
+
 bool path_is_draft(const char *name)
 {
         static const char tail[] = ".0123456789abcdef.tmp";

@@ -26,6 +26,9 @@ int path_open_dir_at(int dir_fd, const char *name, mode_t mode);
  */
 int path_write_atomic_at(int dir_fd, const char *name, const void *bytes, size_t size, mode_t mode);
 
+/* Whether this errno says that there is nothing of that name. Any other says nothing about it. */
+bool path_is_absent(int error);
+
 /* Whether a name is of such a "name.XXXXXX.tmp". */
 bool path_is_draft(const char *name);
 

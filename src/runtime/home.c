@@ -55,17 +55,33 @@ static int choose_home(const char *option, char **ret_home, struct error *err)
         return 0;
 }
 
-static char *choose_registries(const char *option)
+/* 1 when it is there for us, 0 when not, -errno when that cannot be told. */
+static int is_readable(const char *path)
 {
+        if (access(path, R_OK) == 0)
+                return 1;
+        return path_is_absent(errno) || errno == EACCES ? 0 : -errno;
+}
+
+/* NULL when there is none. Which settings count must not depend on a moment's failure. */
+static int choose_registries(const char *option, char **ret_path, struct error *err)
+{
+        static const char of_all[] = "/etc/boxlet/registries.conf";
         const char *given = option != NULL ? option : environment("BOXLET_CONFIG");
-        if (given != NULL)
-                return strdup(given);
-        char *path = user_path("XDG_CONFIG_HOME", ".config", "boxlet/registries.conf");
-        if (path != NULL && access(path, R_OK) == 0)
-                return path;
-        free(path);
-        return access("/etc/boxlet/registries.conf", R_OK) == 0 ? strdup("/etc/boxlet/registries.conf")
-                                                                : NULL;
+        cleanup_free char *path =
+            given != NULL ? strdup(given) : user_path("XDG_CONFIG_HOME", ".config", "boxlet/registries.conf");
+        if (given != NULL && path == NULL)
+                return error_set(err, -ENOMEM, "find the registries file: out of memory");
+        int r = given != NULL ? 1 : path != NULL ? is_readable(path) : 0;
+        if (r == 0 && (r = is_readable(of_all)) > 0) {
+                free(path);
+                path = strdup(of_all);
+                r = path == NULL ? -ENOMEM : 1;
+        }
+        if (r < 0)
+                return error_errno(err, r, "find the registries file");
+        *ret_path = r > 0 ? take_ptr(&path) : NULL;
+        return 0;
 }
 
 static int open_folders(struct boxlet *b, struct error *err)
@@ -120,10 +136,9 @@ static int fill(struct boxlet *b, const struct boxlet_options *o, struct error *
                 r = places_init(&b->places, o->libexec, o->kernel_dir, err);
         if (r == 0)
                 r = open_folders(b, err);
-        if (r < 0)
-                return r;
-        b->registries = choose_registries(o->config);
-        return state_open(b->home, b->home_fd, &b->state, err);
+        if (r == 0)
+                r = choose_registries(o->config, &b->registries, err);
+        return r < 0 ? r : state_open(b->home, b->home_fd, &b->state, err);
 }
 
 int boxlet_open(const struct boxlet_options *options, struct boxlet **ret_boxlet, struct boxlet_error *error)

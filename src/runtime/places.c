@@ -54,29 +54,38 @@ static char *loaded_from(void)
         return realpath(path, NULL);
 }
 
-static bool is_marked(const char *folder, uid_t owner)
+/* 1, 0 when it is not, or -errno when that cannot be found out. */
+static int is_marked(const char *folder, uid_t owner)
 {
         struct stat st;
         cleanup_free char *mark = path_join(folder, BUILD_MARK);
-        return mark != NULL && lstat(mark, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == owner;
+        if (mark == NULL)
+                return -ENOMEM;
+        if (lstat(mark, &st) < 0)
+                return path_is_absent(errno) || errno == EACCES ? 0 : -errno;
+        return S_ISREG(st.st_mode) && st.st_uid == owner;
 }
 
-/* The build tree's top, or NULL. */
-static char *find_build_tree(void)
+/* The build tree's top; NULL if it is not one. */
+static int find_build_tree(char **ret_top)
 {
         struct stat st;
         cleanup_free char *at = loaded_from();
+        *ret_top = NULL;
         if (at == NULL || stat(at, &st) < 0)
-                return NULL;
+                return path_is_absent(errno) || errno == EACCES ? 0 : -errno;
         for (int level = 0; level < BUILD_LEVELS; level++) {
                 char *slash = strrchr(at, '/');
                 if (slash == NULL || slash == at)
-                        return NULL;
+                        return 0;
                 *slash = '\0';
-                if (is_marked(at, st.st_uid))
-                        return take_ptr(&at);
+                int r = is_marked(at, st.st_uid);
+                if (r > 0)
+                        *ret_top = take_ptr(&at);
+                if (r != 0)
+                        return r < 0 ? r : 0;
         }
-        return NULL;
+        return 0;
 }
 
 static const char *first_set(const char *option, const char *variable)
@@ -90,10 +99,13 @@ static const char *first_set(const char *option, const char *variable)
 int places_init(struct places *p, const char *libexec, const char *kernel_dir, struct error *err)
 {
         struct places made = {0};
+        int r = 0;
         libexec = first_set(libexec, "BOXLET_LIBEXEC");
         kernel_dir = first_set(kernel_dir, "BOXLET_KERNEL_DIR");
         if (libexec == NULL || kernel_dir == NULL)
-                made.build = find_build_tree();
+                r = find_build_tree(&made.build);
+        if (r < 0)
+                return error_errno(err, r, "find programs");
         if (kernel_dir != NULL)
                 made.kernel_dir = strdup(kernel_dir);
         else if (made.build != NULL)
@@ -118,47 +130,67 @@ void places_done(struct places *p)
         *p = (struct places){0};
 }
 
+static int is_program(const char *path)
+{
+        struct stat st;
+        if (stat(path, &st) < 0 || access(path, X_OK) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) ? 0 : -ENOENT;
+}
+
 /* Looks in $PATH, then where Debian keeps what is for administrators (a plain user's $PATH has not got that).
- */
-static char *search_path(const char *name)
+ * -ENOENT if it is nowhere; another error if that cannot be told. */
+static int search_path(const char *name, char **ret_path)
 {
         const char *path = getenv("PATH");
         cleanup_free char *folders = NULL;
+        int result = -ENOENT;
         if (asprintf(&folders, "%s:/usr/local/sbin:/usr/sbin:/sbin", path == NULL ? "/usr/bin:/bin" : path) <
-            0)
-                return NULL;
+            0) {
+                folders = NULL;
+                return -ENOMEM;
+        }
         char *rest = folders;
         for (char *folder; (folder = strsep(&rest, ":")) != NULL;) {
                 if (folder[0] != '/')
                         continue;
-                char *candidate = path_join(folder, name);
-                struct stat st;
-                if (candidate != NULL && stat(candidate, &st) == 0 && S_ISREG(st.st_mode) &&
-                    access(candidate, X_OK) == 0)
-                        return candidate;
-                free(candidate);
+                cleanup_free char *candidate = path_join(folder, name);
+                int r = candidate == NULL ? -ENOMEM : is_program(candidate);
+                if (r == 0) {
+                        *ret_path = take_ptr(&candidate);
+                        return 0;
+                }
+                if (!path_is_absent(-r) && r != -EACCES)
+                        result = r;
         }
-        return NULL;
+        return result;
+}
+
+static int find_other(enum place place, char **ret_path, struct error *err)
+{
+        int r = search_path(table[place].name, ret_path);
+        if (r == -ENOENT)
+                return error_set(err, r, "find %s: '%s' is not installed: %s", table[place].what,
+                                 table[place].name, table[place].remedy);
+        return r < 0 ? error_errno(err, r, "find %s", table[place].what) : 0;
 }
 
 int places_find(const struct places *p, enum place place, char **ret_path, struct error *err)
 {
-        if (table[place].installed == NULL) {
-                *ret_path = search_path(table[place].name);
-                if (*ret_path == NULL)
-                        return error_set(err, -ENOENT, "find %s: '%s' is not installed: %s",
-                                         table[place].what, table[place].name, table[place].remedy);
-                return 0;
-        }
+        if (table[place].installed == NULL)
+                return find_other(place, ret_path, err);
         cleanup_free char *relative = p->libexec != NULL ? path_join(p->libexec, table[place].installed)
                                                          : path_join(p->build, table[place].in_build);
         if (relative == NULL)
                 return error_set(err, -ENOMEM, "find %s: out of memory", table[place].what);
         *ret_path = realpath(relative, NULL);
-        if (*ret_path == NULL)
-                return error_set(err, -errno, "find %s: '%s': %s: %s", table[place].what, relative,
-                                 strerror(errno), table[place].remedy);
-        return 0;
+        if (*ret_path != NULL)
+                return 0;
+        int code = -errno;
+        if (!path_is_absent(-code))
+                return error_errno(err, code, "find %s: '%s'", table[place].what, relative);
+        return error_set(err, code, "find %s: '%s': %s: %s", table[place].what, relative, strerror(-code),
+                         table[place].remedy);
 }
 
 int places_find_kernel(const struct places *p, const char *file, const char *flavour, const char *remedy,
@@ -175,7 +207,7 @@ int places_find_kernel(const struct places *p, const char *file, const char *fla
         if (*ret_path != NULL)
                 return 0;
         int code = -errno;
-        if (file != NULL)
+        if (file != NULL || !path_is_absent(-code))
                 return error_errno(err, code, "find kernel '%s'", path);
         return error_set(err, code, "find kernel '%s': %s: build it with `%s`, or set $BOXLET_KERNEL_DIR",
                          path, strerror(-code), remedy);

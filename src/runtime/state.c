@@ -13,6 +13,8 @@
  * Before an upgrade the database is copied to boxlet.db.vN, N being its version: complete from the moment it
  * has that name, and never replaced, so that the oldest copy of a version is the one that stays.
  * 3. Text that goes in was checked to be UTF-8 by whoever made it.
+ * 4. -ENOENT says that the database was read and there is no such record. Files are removed for it, so
+ * nothing that the system refuses may be told as that.
  */
 #include "runtime/state_db.h"
 
@@ -78,8 +80,6 @@ static int to_errno(int rc)
         case SQLITE_PERM:
         case SQLITE_AUTH:
                 return -EACCES;
-        case SQLITE_CANTOPEN:
-                return -ENOENT;
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
                 return -EBADMSG;
@@ -88,10 +88,43 @@ static int to_errno(int rc)
         }
 }
 
+/* What the system refused, where that is behind SQLite's word for it; else 0. To be asked at once, while
+ * errno is still of that call. */
+static int refused(sqlite3 *db, int rc)
+{
+        int left = errno, last = 0;
+        if (rc == SQLITE_IOERR_NOMEM)
+                return ENOMEM;
+        switch (rc & 0xff) {
+        case SQLITE_IOERR:
+        case SQLITE_CANTOPEN:
+                return sqlite3_system_errno(db);
+        case SQLITE_PROTOCOL: /* a lock that could not be had */
+                return left;
+        case SQLITE_CORRUPT: /* a read that gives EIO is a damaged file for SQLite, and may work the next time
+                              */
+                (void)sqlite3_file_control(db, NULL, SQLITE_FCNTL_LAST_ERRNO, &last);
+                return last == EIO || left == EIO ? EIO : 0;
+        default:
+                return 0;
+        }
+}
+
+/* What SQLite said last. */
+static int fail(sqlite3 *db, struct error *err)
+{
+        int rc = sqlite3_extended_errcode(db);
+        int cause = refused(db, rc);
+        if (cause == 0)
+                return error_set(err, to_errno(rc), "%s", sqlite3_errmsg(db));
+        return error_set(err, cause == ENOENT ? -EIO : -cause, "%s: %s", sqlite3_errmsg(db), strerror(cause));
+}
+
 int state_db_fail(const struct state *s, struct error *err, const char *what)
 {
-        int rc = sqlite3_extended_errcode(s->db);
-        return error_set(err, to_errno(rc), "%s in the database: %s", what, sqlite3_errmsg(s->db));
+        int r = fail(s->db, err);
+        (void)error_wrap(err, "%s in the database", what); /* its code is r */
+        return r;
 }
 
 static int execute(struct state *s, const char *sql, const char *what, struct error *err)
@@ -233,19 +266,39 @@ static int set_up(struct state *s, const char *home, int home_fd, struct error *
         return r;
 }
 
+/* SQLite falls back to reading when the system refuses to open the file for writing. If that was for a
+ * moment only, the second time tells. */
+static int open_file(const char *path, int home_fd, sqlite3 **ret_db)
+{
+        int rc = SQLITE_OK;
+        for (int i = 0; i < 2; i++) {
+                rc = sqlite3_open_v2(path, ret_db,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+                if (rc != SQLITE_OK || i > 0 || sqlite3_db_readonly(*ret_db, "main") != 1 ||
+                    faccessat(home_fd, FILE_NAME, W_OK, AT_EACCESS) < 0)
+                        break;
+                (void)sqlite3_close(*ret_db); /* nothing is open in it */
+                *ret_db = NULL;
+        }
+        return rc;
+}
+
 int state_open(const char *home, int home_fd, struct state **ret_state, struct error *err)
 {
         cleanup_free char *path = path_join(home, FILE_NAME);
         struct state *s = calloc(1, sizeof(*s));
+        int r;
         if (path == NULL || s == NULL) {
                 free(s);
                 return error_set(err, -ENOMEM, "open database: out of memory");
         }
-        int rc = sqlite3_open_v2(path, &s->db,
-                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
-        int r = rc == SQLITE_OK ? set_up(s, home, home_fd, err)
-                                : error_set(err, to_errno(rc), "open database '%s': %s", path,
-                                            s->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
+        int rc = open_file(path, home_fd, &s->db);
+        if (rc == SQLITE_OK) {
+                r = set_up(s, home, home_fd, err);
+        } else {
+                r = s->db == NULL ? error_set(err, to_errno(rc), "%s", sqlite3_errstr(rc)) : fail(s->db, err);
+                (void)error_wrap(err, "open database '%s'", path); /* its code is r */
+        }
         if (r < 0) {
                 if (r == -EBADMSG)
                         (void)error_wrap(err, "'%s' is damaged", path);
@@ -498,8 +551,11 @@ int state_check(struct state *s, struct error *err)
         if (sqlite3_step(statement) != SQLITE_ROW)
                 return state_db_fail(s, err, "check tables");
         const char *text = (const char *)sqlite3_column_text(statement, 0);
-        return text != NULL && strcmp(text, "ok") == 0
-                   ? 0
-                   : error_set(err, -EBADMSG, "the database is damaged: %.300s",
-                               text != NULL ? text : "unknown");
+        if (text != NULL && strcmp(text, "ok") == 0)
+                return 0;
+        if (text == NULL)
+                return state_db_fail(s, err, "check tables");
+        if (refused(s->db, SQLITE_CORRUPT) != 0)
+                return error_set(err, -EIO, "check tables in the database: %s", strerror(EIO));
+        return error_set(err, -EBADMSG, "the database is damaged: %.300s", text);
 }

@@ -399,6 +399,61 @@ static void records_can_change(void **state)
         state_close(s);
 }
 
+static ssize_t refused_pread(int fd, void *bytes, size_t size, off_t offset)
+{
+        (void)fd;
+        (void)bytes;
+        (void)size;
+        (void)offset;
+        errno = EIO;
+        return -1;
+}
+
+static int refused_open(const char *path, int flags, int mode)
+{
+        (void)path;
+        (void)flags;
+        (void)mode;
+        errno = ENOMEM;
+        return -1;
+}
+
+static void replace(const char *name, sqlite3_syscall_ptr call)
+{
+        sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+        (void)vfs->xSetSystemCall(vfs, name, call); /* of pread and pread64 one is not used */
+}
+
+static void what_the_system_refuses_is_no_missing_record(void **state)
+{
+        (void)state;
+        int home_fd;
+        const char *home = unit_folder(&home_fd);
+        struct state *s = open_state(home, home_fd);
+        struct error err = ERROR_INIT;
+        struct state_box a = record("aa1", "one", 10), found;
+        assert_int_equal(state_insert(s, &a, &err), 0);
+        state_close(s);
+        s = open_state(home, home_fd);
+        replace("pread", (sqlite3_syscall_ptr)refused_pread);
+        replace("pread64", (sqlite3_syscall_ptr)refused_pread);
+        assert_int_equal(state_find(s, "one", &found, &err), -EIO);
+        assert_non_null(strstr(err.text, strerror(EIO)));
+        assert_int_equal(state_check(s, &err), -EIO);
+        assert_non_null(strstr(err.text, strerror(EIO)));
+        replace("pread", NULL);
+        replace("pread64", NULL);
+        state_close(s);
+        replace("open", (sqlite3_syscall_ptr)refused_open);
+        assert_int_equal(state_open(home, home_fd, &s, &err), -ENOMEM);
+        assert_non_null(strstr(err.text, strerror(ENOMEM)));
+        replace("open", NULL);
+        s = open_state(home, home_fd);
+        assert_int_equal(state_find(s, "one", &found, &err), 0);
+        state_box_done(&found);
+        state_close(s);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(records_can_change),
     cmocka_unit_test(records_come_back),
@@ -413,5 +468,6 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(without_a_copy_there_is_no_upgrade),
     cmocka_unit_test(snapshots_come_and_go_with_their_box),
     cmocka_unit_test(many_processes_at_once),
+    cmocka_unit_test(what_the_system_refuses_is_no_missing_record),
 };
 UNIT_TEST_MAIN(cases)
