@@ -126,12 +126,19 @@ void blob_writer_free(struct blob_writer *w)
         free(w);
 }
 
-bool blob_exists(struct image_store *store, const char *digest, int64_t size)
+int blob_look(struct image_store *store, const char *digest, int64_t size)
 {
         struct stat st;
-        return digest_valid(digest) &&
-               fstatat(store->blobs_fd, digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-               S_ISREG(st.st_mode) && (size < 0 || st.st_size == size);
+        if (!digest_valid(digest))
+                return 0;
+        if (fstatat(store->blobs_fd, digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return path_is_absent(errno) ? 0 : -errno;
+        return S_ISREG(st.st_mode) && (size < 0 || st.st_size == size);
+}
+
+bool blob_exists(struct image_store *store, const char *digest, int64_t size)
+{
+        return blob_look(store, digest, size) > 0;
 }
 
 int blob_open(struct image_store *store, const char *digest, int *ret_fd, struct error *err)
@@ -158,7 +165,10 @@ int blob_read(struct image_store *store, const char *digest, size_t maximum, cha
         r = path_read_at(store->blobs_fd, digest_hex(digest), maximum, &text, &size);
         if (r < 0)
                 return error_errno(err, r, "read '%s' of the image store", digest);
-        if (digest_of(text, size, found) < 0 || strcmp(found, digest) != 0)
+        r = digest_of(text, size, found);
+        if (r < 0)
+                return error_errno(err, r, "check '%s' of the image store", digest);
+        if (strcmp(found, digest) != 0)
                 return error_set(
                     err, -EBADMSG,
                     "read '%s' of the image store: the file is damaged; remove the image and pull it again",

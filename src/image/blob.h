@@ -25,7 +25,9 @@ static inline void cleanup_blob_writer_p(struct blob_writer **w)
 }
 #define cleanup_blob_writer __attribute__((cleanup(cleanup_blob_writer_p)))
 
-/* Whether the store has it, with that size (below 0: any). */
+/* Whether the store has it, with that size (below 0: any): 1, 0, or -errno when that cannot be told. */
+int blob_look(struct image_store *store, const char *digest, int64_t size);
+/* The same, where not to know is as good as not to have it. */
 bool blob_exists(struct image_store *store, const char *digest, int64_t size);
 
 int blob_open(struct image_store *store, const char *digest, int *ret_fd, struct error *err);

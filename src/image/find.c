@@ -47,6 +47,22 @@ int manifest_load(struct image_store *store, const char *digest, struct manifest
         return r < 0 ? r : manifest_parse(text, size, ret_manifest, err);
 }
 
+bool document_is_bad(int r)
+{
+        switch (r) {
+        case -ENOENT:
+        case -EBADMSG:
+        case -EFBIG:
+        case -EINVAL:
+        case -EISDIR:
+        case -ENOEXEC:
+        case -EPROTONOSUPPORT:
+                return true;
+        default:
+                return false;
+        }
+}
+
 int config_load(struct image_store *store, struct manifest *m, json_t **ret_config, struct error *err)
 {
         cleanup_free char *text = NULL;
@@ -161,8 +177,12 @@ static int find_id(struct image_store *store, const json_t *index, const char *n
         size_t length = strlen(prefix);
         for (size_t i = 0; index_entry_at(index, i, &entry) == 0; i++) {
                 cleanup_manifest struct manifest *m = NULL;
-                if (entry.manifest.digest[0] == '\0' ||
-                    manifest_load(store, entry.manifest.digest, &m, NULL) < 0)
+                if (entry.manifest.digest[0] == '\0')
+                        continue;
+                int r = manifest_load(store, entry.manifest.digest, &m, err);
+                if (r < 0 && !document_is_bad(r)) /* it may be the one */
+                        return error_wrap(err, "find image '%s'", name);
+                if (r < 0)
                         continue; /* damaged: it can be found by its name, and then says why */
                 if (strncmp(digest_hex(m->config.digest), prefix, length) != 0 &&
                     strncmp(digest_hex(entry.manifest.digest), prefix, length) != 0)
@@ -228,10 +248,19 @@ int image_list(struct image_store *store, struct image ***ret_images, struct err
         if (images == NULL)
                 return error_set(err, -ENOMEM, "list the images: out of memory");
         for (size_t i = 0; index_entry_at(index, i, &entry) == 0; i++) {
-                /* one that is damaged, or removed this moment, does not hide the others */
-                if (entry.manifest.digest[0] != '\0' &&
-                    image_open_entry(store, &entry, &images[count], NULL) == 0)
+                if (entry.manifest.digest[0] == '\0')
+                        continue;
+                r = image_open_entry(store, &entry, &images[count], err);
+                if (r == 0)
                         count++;
+                else if (!document_is_bad(r))
+                        break;
+                r = 0; /* one that is damaged, or removed this moment, does not hide the others */
+        }
+        if (r < 0) {
+                image_list_free(images);
+                return error_wrap(err, "image '%s'",
+                                  entry.name[0] != '\0' ? entry.name : entry.manifest.digest);
         }
         *ret_images = images;
         return 0;

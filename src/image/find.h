@@ -8,6 +8,10 @@
 /* Reads and checks a manifest of the store, and its configuration (which gives the manifest its diff_ids). */
 int manifest_load(struct image_store *store, const char *digest, struct manifest **ret_manifest,
                   struct error *err);
+/* Whether -errno of these says that the document is none, or is gone: for good, while any other says nothing
+ * about it but that it cannot be read now. What an image needs that cannot be read now is not known, and so
+ * nothing may be deleted as not needed. */
+bool document_is_bad(int r);
 int config_load(struct image_store *store, struct manifest *m, json_t **ret_config, struct error *err);
 
 int image_open_entry(struct image_store *store, const struct index_entry *entry, struct image **ret_image,

@@ -92,9 +92,9 @@ int image_commit(struct image_store *store, const struct image_commit *commit,
 
 int image_tag(struct image_store *store, const char *source, const char *target, struct error *err);
 
-/* in_use: asked for each image about to go ("sha256:..." id); true keeps it (-EBUSY for remove, skipped by
- * prune). */
-typedef bool (*image_in_use_fn)(const char *id, void *data);
+/* in_use: asked for each image about to go ("sha256:..." id); 1 keeps it (-EBUSY for remove, skipped by
+ * prune), 0 lets it go, -errno ends it all. */
+typedef int (*image_in_use_fn)(const char *id, void *data);
 int image_remove(struct image_store *store, const char *name, bool force, image_in_use_fn in_use, void *data,
                  char **ret_report, struct error *err);
 int image_prune(struct image_store *store, bool all, image_in_use_fn in_use, void *data, uint64_t *ret_freed,

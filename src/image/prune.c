@@ -3,7 +3,7 @@
  * Deleting what nothing refers to. Marking starts at index.json and follows every descriptor of every
  * document it can read, also of documents that are no image of ours, so that what other tools put into the
  * layout stays. It happens under the sweeping lock and the index lock: nobody is adding blobs, and no name
- * comes or goes.
+ * comes or goes. A document that cannot be read now ends it: what that one needs is not known.
  */
 #include "image/prune.h"
 
@@ -61,9 +61,14 @@ static int mark_rootfs(struct image_store *store, json_t *keep, const char *dige
         cleanup_manifest struct manifest *m = NULL;
         cleanup_json json_t *config = NULL;
         char name[NAME_MAX + 1];
-        if (manifest_load(store, digest, &m, NULL) < 0 || config_load(store, m, &config, NULL) < 0 ||
-            rootfs_file_name(m, name) < 0)
-                return 0; /* not an image of ours, or damaged: it has no root file system to keep */
+        int r = manifest_load(store, digest, &m, NULL);
+        if (r == 0)
+                r = config_load(store, m, &config, NULL);
+        if (r == 0)
+                r = rootfs_file_name(m, name);
+        if (r < 0)
+                return document_is_bad(r) ? 0
+                                          : r; /* no image of ours, or damaged: no root file system to keep */
         return mark(keep, name);
 }
 
@@ -77,10 +82,15 @@ int store_mark(struct image_store *store, const json_t *index, json_t *keep)
                 size_t size, last = json_array_size(todo) - 1;
                 cleanup_json json_t *digest = json_incref(json_array_get(todo, last));
                 (void)json_array_remove(todo, last); /* last is valid */
-                if (blob_read(store, json_string_value(digest), MANIFEST_SIZE_MAX, &text, &size, NULL) < 0 ||
-                    json_parse(text, size, "document", &document, NULL) < 0)
-                        continue; /* no document, or damaged: nothing to follow */
-                r = mark_document(keep, todo, document);
+                r = blob_read(store, json_string_value(digest), MANIFEST_SIZE_MAX, &text, &size, NULL);
+                if (r == 0)
+                        r = json_parse(text, size, "document", &document, NULL);
+                if (r < 0 && document_is_bad(r)) {
+                        r = 0; /* no document, or damaged: nothing to follow */
+                        continue;
+                }
+                if (r == 0)
+                        r = mark_document(keep, todo, document);
                 if (r >= 0)
                         r = mark_rootfs(store, keep, json_string_value(digest));
         }
@@ -105,15 +115,20 @@ static int visit(int dir_fd, const char *suffix, store_visit_fn fn, void *data)
                 close_fd(&fd);
                 return r;
         }
-        while ((entry = readdir(dir)) != NULL) {
+        while ((errno = 0, entry = readdir(dir)) != NULL) {
                 const char *name = entry->d_name;
-                if (!is_ours(name, suffix) || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                if (!is_ours(name, suffix))
                         continue;
+                if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                        if (errno == ENOENT)
+                                continue; /* removed this moment */
+                        return -errno;
+                }
                 int r = fn(dir_fd, name, (uint64_t)st.st_blocks * 512, data);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return -errno;
 }
 
 int store_visit(struct image_store *store, store_visit_fn fn, void *data)

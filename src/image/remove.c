@@ -74,38 +74,46 @@ int image_tag(struct image_store *store, const char *source, const char *target,
 
 /* ---- remove ---- */
 
-/* The image id of an entry, "" if its manifest cannot be read. */
-static void entry_id(struct image_store *store, const struct index_entry *entry,
-                     char ret_id[DIGEST_TEXT_SIZE])
+/* The image id of an entry, "" if it is damaged, or no image of ours. */
+static int entry_id(struct image_store *store, const struct index_entry *entry, char ret_id[DIGEST_TEXT_SIZE],
+                    struct error *err)
 {
         cleanup_manifest struct manifest *m = NULL;
         ret_id[0] = '\0';
-        if (entry->manifest.digest[0] != '\0' && manifest_load(store, entry->manifest.digest, &m, NULL) == 0)
+        if (entry->manifest.digest[0] == '\0')
+                return 0;
+        int r = manifest_load(store, entry->manifest.digest, &m, err);
+        if (r == 0)
                 memcpy(ret_id, m->config.digest, DIGEST_TEXT_SIZE);
+        if (r == 0 || document_is_bad(r))
+                return 0;
+        return error_wrap(err, "image '%s'", *entry->name != '\0' ? entry->name : entry->manifest.digest);
 }
 
-static bool has_id(struct removal *v, const json_t *manifests, size_t i, const char *id,
-                   struct index_entry *ret)
+/* 1 if it has, 0, or -errno. */
+static int has_id(struct removal *v, const json_t *manifests, size_t i, const char *id,
+                  struct index_entry *ret, struct error *err)
 {
         char other[DIGEST_TEXT_SIZE];
         index_entry_read(json_array_get(manifests, i), ret);
-        entry_id(v->store, ret, other);
-        return strcmp(other, id) == 0;
+        int r = entry_id(v->store, ret, other, err);
+        return r < 0 ? r : strcmp(other, id) == 0;
 }
 
-/* How many names and entries an image id has. */
-static size_t count_names(struct removal *v, const json_t *manifests, const char *id, size_t *ret_entries)
+/* How many names an image id has. */
+static int count_names(struct removal *v, const json_t *manifests, const char *id, size_t *ret_names,
+                       struct error *err)
 {
-        size_t names = 0, entries = 0;
+        size_t names = 0;
         struct index_entry entry;
         for (size_t i = 0; i < json_array_size(manifests); i++) {
-                if (!has_id(v, manifests, i, id, &entry))
-                        continue;
-                entries++;
-                names += *entry.name != '\0';
+                int r = has_id(v, manifests, i, id, &entry, err);
+                if (r < 0)
+                        return r;
+                names += r > 0 && *entry.name != '\0';
         }
-        *ret_entries = entries;
-        return names;
+        *ret_names = names;
+        return 0;
 }
 
 static int report(struct removal *v, const char *what, const char *text, struct error *err)
@@ -119,9 +127,12 @@ static int remove_image(struct removal *v, json_t *manifests, const char *id, st
 {
         struct index_entry entry;
         for (size_t i = json_array_size(manifests); i-- > 0;) {
-                if (!has_id(v, manifests, i, id, &entry))
+                int r = has_id(v, manifests, i, id, &entry, err);
+                if (r < 0)
+                        return r;
+                if (r == 0)
                         continue;
-                int r = *entry.name != '\0' ? report(v, "Untagged", reference_familiar(entry.name), err) : 0;
+                r = *entry.name != '\0' ? report(v, "Untagged", reference_familiar(entry.name), err) : 0;
                 if (r < 0)
                         return r;
                 (void)json_array_remove(manifests, i); /* i is valid */
@@ -155,6 +166,13 @@ static int remove_damaged(struct removal *v, json_t *manifests, const struct ind
         return r < 0 ? r : report(v, "Deleted", digest, err);
 }
 
+/* 1, 0, or -errno. */
+static int is_in_use(struct removal *v, const char *id, struct error *err)
+{
+        int r = v->in_use == NULL ? 0 : v->in_use(id, v->data);
+        return r < 0 ? error_errno(err, r, "look for users of image '%s'", id) : r;
+}
+
 static int remove_one(json_t *manifests, void *data, struct error *err)
 {
         struct removal *v = data;
@@ -162,16 +180,19 @@ static int remove_one(json_t *manifests, void *data, struct error *err)
         struct index_entry entry;
         char id[DIGEST_TEXT_SIZE];
         bool by_id;
-        size_t entries;
+        size_t names;
         if (index == NULL)
                 return error_set(err, -ENOMEM, "remove image '%s': out of memory", v->name);
         int r = index_find(v->store, index, v->name, &entry, &by_id, err);
         if (r < 0)
                 return r;
-        entry_id(v->store, &entry, id);
-        if (id[0] == '\0')
+        r = entry_id(v->store, &entry, id, err);
+        if ((r < 0 && v->force) || (r == 0 && id[0] == '\0'))
                 return remove_damaged(v, manifests, &entry, err);
-        size_t names = count_names(v, manifests, id, &entries);
+        if (r == 0)
+                r = count_names(v, manifests, id, &names, err);
+        if (r < 0)
+                return r;
         if (by_id && names > 1 && !v->force)
                 return error_set(err, -EEXIST,
                                  "remove image '%s': it has %zu names; remove them one by one, or use force",
@@ -181,7 +202,10 @@ static int remove_one(json_t *manifests, void *data, struct error *err)
                 return name == NULL ? error_set(err, -ENOMEM, "remove image '%s': out of memory", v->name)
                                     : remove_name(v, manifests, name, err);
         }
-        if (!v->force && v->in_use != NULL && v->in_use(id, v->data))
+        r = v->force ? 0 : is_in_use(v, id, err);
+        if (r < 0)
+                return r;
+        if (r > 0)
                 return error_set(err, -EBUSY,
                                  "remove image '%s': a box uses it; remove the box first, or use force",
                                  v->name);
@@ -226,15 +250,22 @@ static int prune(json_t *manifests, void *data, struct error *err)
                 if (i >= json_array_size(manifests))
                         continue; /* several entries of one image have gone at once */
                 index_entry_read(json_array_get(manifests, i), &entry);
-                entry_id(v->store, &entry, id);
-                if (id[0] == '\0' || (!v->all && *entry.name != '\0') ||
-                    (v->in_use != NULL && v->in_use(id, v->data)))
+                size_t names = 0;
+                int r = entry_id(v->store, &entry, id, err);
+                if (r < 0)
+                        return r;
+                if (id[0] == '\0' || (!v->all && *entry.name != '\0'))
                         continue;
-                size_t entries;
-                int r = 0;
-                if (v->all || count_names(v, manifests, id, &entries) == 0)
+                r = is_in_use(v, id, err);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                if (!v->all)
+                        r = count_names(v, manifests, id, &names, err);
+                if (r == 0 && names == 0)
                         r = remove_image(v, manifests, id, err);
-                else
+                else if (r == 0)
                         (void)json_array_remove(manifests, i); /* nameless, the same under a name elsewhere */
                 if (r < 0)
                         return r;

@@ -29,12 +29,19 @@ static int pick(struct image_store *store, const json_t *index, image_in_use_fn 
         struct index_entry entry;
         for (size_t i = 0; index_entry_at(index, i, &entry) == 0; i++) {
                 cleanup_manifest struct manifest *m = NULL;
-                if (entry.manifest.digest[0] == '\0' ||
-                    manifest_load(store, entry.manifest.digest, &m, NULL) < 0)
-                        continue; /* no image of ours, or damaged */
+                if (entry.manifest.digest[0] == '\0')
+                        continue; /* no image of ours */
+                int r = manifest_load(store, entry.manifest.digest, &m, NULL);
+                if (r < 0 && !document_is_bad(r))
+                        return r;
+                if (r < 0)
+                        continue;
                 if (json_object_set_new(ids, m->config.digest, json_true()) < 0)
                         return -ENOMEM;
-                if (!in_use(m->config.digest, data))
+                r = in_use(m->config.digest, data);
+                if (r < 0)
+                        return r;
+                if (r == 0)
                         continue;
                 if (json_object_set_new(used, m->config.digest, json_true()) < 0 ||
                     json_array_append(entries, json_array_get(json_object_get(index, "manifests"), i)) < 0)

@@ -9,6 +9,9 @@
  *
  * A damaged blob of the right size would be taken for a good one by the next pull: deleting it is what makes
  * the pull fetch it again. A root file system is made again at the next start.
+ *
+ * What cannot be read, for want of memory or because the disk fails, is told and left: it may be right. And
+ * as long as what an image needs cannot be read, nothing is known to be a leftover.
  */
 #include "base/cleanup.h"
 #include "base/path.h"
@@ -45,49 +48,89 @@ static void tell(const struct verify *v, const char *kind, const char *item, con
         v->fn(&problem, v->data);
 }
 
+static void tell_unknown(const struct verify *v, const char *kind, const char *item, int r)
+{
+        char text[128];
+        (void)snprintf(text, sizeof(text), "it cannot be read: %s", strerror(-r)); /* fits */
+        tell(v, kind, item, text, false);
+}
+
+/* Removes dir_fd/name if it is to be, and tells. */
+static void put_right(const struct verify *v, int dir_fd, const char *name, const char *kind,
+                      const char *text)
+{
+        char words[256];
+        if (!v->repair || unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
+                tell(v, kind, name, text, v->repair);
+                return;
+        }
+        (void)snprintf(words, sizeof(words), "%s: it cannot be removed: %s", text,
+                       strerror(errno)); /* fits */
+        tell(v, kind, name, words, false);
+}
+
 static bool is_blob(const char *name)
 {
         return strlen(name) == DIGEST_HEX_SIZE;
 }
 
-/* NULL, or what is wrong. */
-static const char *check_blob(const struct verify *v, int fd, const char *name)
+/* *ret_wrong: NULL, or what is wrong. -errno when that cannot be found out. */
+static int check_blob(const struct verify *v, int fd, const char *name, const char **ret_wrong)
 {
         char text[DIGEST_TEXT_SIZE];
         struct digest *digest;
-        ssize_t n = -1;
-        if (digest_new(&digest) < 0)
-                return NULL; /* out of memory says nothing about the blob */
+        ssize_t n = 0;
         off_t at = 0;
-        while ((n = pread(fd, v->room, PIECE, at)) > 0 || (n < 0 && errno == EINTR)) {
-                if (n > 0 && digest_update(digest, v->room, (size_t)n) < 0)
-                        break;
+        int r = digest_new(&digest);
+        if (r < 0)
+                return r;
+        while (r == 0 && ((n = pread(fd, v->room, PIECE, at)) > 0 || (n < 0 && errno == EINTR))) {
+                if (n > 0)
+                        r = digest_update(digest, v->room, (size_t)n);
                 at += n > 0 ? n : 0;
         }
-        bool same = n == 0 && digest_finish(digest, text) == 0 && strcmp(digest_hex(text), name) == 0;
+        if (r == 0)
+                r = n < 0 ? -errno : digest_finish(digest, text);
+        if (r == 0)
+                *ret_wrong =
+                    strcmp(digest_hex(text), name) == 0 ? NULL : "its content is not that of its digest";
         digest_free(digest);
-        return n < 0 ? "it cannot be read" : same ? NULL : "its content is not that of its digest";
+        return r;
 }
 
-static const char *check_rootfs(int fd)
+static int check_rootfs(int fd, const char **ret_wrong)
 {
-        struct erofs_super super;
+        struct erofs_super super = {0};
         struct stat st;
-        if (fstat(fd, &st) < 0 || pread(fd, &super, sizeof(super), SUPER_OFFSET) != (ssize_t)sizeof(super))
-                return "it is cut off";
-        if (super.magic != EROFS_MAGIC)
-                return "it is no EROFS";
-        return (uint64_t)st.st_size < (uint64_t)super.blocks * BLOCK_SIZE ? "it is cut off" : NULL;
+        ssize_t n = fstat(fd, &st) < 0 ? -1 : pread(fd, &super, sizeof(super), SUPER_OFFSET);
+        if (n < 0)
+                return -errno;
+        bool whole = n == (ssize_t)sizeof(super);
+        if (whole && super.magic != EROFS_MAGIC)
+                *ret_wrong = "it is no EROFS";
+        else if (!whole || (uint64_t)st.st_size < (uint64_t)super.blocks * BLOCK_SIZE)
+                *ret_wrong = "it is cut off";
+        return 0;
+}
+
+static int check_file(const struct verify *v, int dir_fd, const char *name, const char **ret_wrong)
+{
+        cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd >= 0)
+                return is_blob(name) ? check_blob(v, fd, name, ret_wrong) : check_rootfs(fd, ret_wrong);
+        if (errno == ELOOP)
+                *ret_wrong = "it is a link";
+        return errno == ELOOP || errno == ENOENT ? 0 : -errno; /* ENOENT: a root file system that goes now */
 }
 
 static int check_one(int dir_fd, const char *name, uint64_t size_bytes, void *data)
 {
         struct verify *v = data;
+        const char *wrong = NULL;
         (void)size_bytes;
-        cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        const char *wrong = fd < 0          ? "it cannot be opened"
-                            : is_blob(name) ? check_blob(v, fd, name)
-                                            : check_rootfs(fd);
+        int r = check_file(v, dir_fd, name, &wrong);
+        if (r < 0)
+                tell_unknown(v, is_blob(name) ? "blob" : "rootfs", name, r);
         if (wrong != NULL && json_object_set_new(v->damaged, name, json_string(wrong)) < 0)
                 return -ENOMEM;
         return 0;
@@ -103,22 +146,25 @@ static int check_content(struct verify *v, struct error *err)
         return r < 0 ? error_errno(err, r, "check the image store") : 0;
 }
 
-static bool has_blob(const struct verify *v, const struct descriptor *d)
+/* 1, 0, or -errno. */
+static int has_blob(const struct verify *v, const struct descriptor *d)
 {
-        return blob_exists(v->store, d->digest, d->size) &&
-               json_object_get(v->damaged, digest_hex(d->digest)) == NULL;
+        int r = blob_look(v->store, d->digest, d->size);
+        return r > 0 ? json_object_get(v->damaged, digest_hex(d->digest)) == NULL : r;
 }
 
 static void check_image(struct verify *v, const struct index_entry *entry)
 {
         cleanup_manifest struct manifest *m = NULL;
         const char *item = entry->name[0] != '\0' ? entry->name : entry->manifest.digest;
-        bool whole =
-            manifest_load(v->store, entry->manifest.digest, &m, NULL) == 0 && has_blob(v, &m->config);
-        for (size_t i = 0; whole && i < m->count; i++)
-                whole = has_blob(v, &m->layers[i].blob);
-        v->incomplete |= !whole;
-        if (!whole)
+        int r = manifest_load(v->store, entry->manifest.digest, &m, NULL);
+        r = r == 0 ? has_blob(v, &m->config) : document_is_bad(r) ? 0 : r;
+        for (size_t i = 0; r > 0 && i < m->count; i++)
+                r = has_blob(v, &m->layers[i].blob);
+        v->incomplete |= r <= 0;
+        if (r < 0)
+                tell_unknown(v, "image", item, r);
+        if (r == 0)
                 tell(v, "image", item, "parts of it are missing or damaged: pull or load it again", false);
 }
 
@@ -138,42 +184,46 @@ static int sweep_one(int dir_fd, const char *name, uint64_t size_bytes, void *da
         (void)size_bytes;
         if (wrong == NULL && (v->keep == NULL || v->incomplete || json_object_get(v->keep, name) != NULL))
                 return 0; /* what an incomplete image needs is not known: nothing is a leftover then */
-        bool gone = v->repair && unlinkat(dir_fd, name, 0) == 0;
-        tell(v,
-             wrong == NULL   ? "leftover"
-             : is_blob(name) ? "blob"
-                             : "rootfs",
-             name, wrong == NULL ? "no image needs it" : wrong, gone);
+        put_right(v, dir_fd, name,
+                  wrong == NULL   ? "leftover"
+                  : is_blob(name) ? "blob"
+                                  : "rootfs",
+                  wrong == NULL ? "no image needs it" : wrong);
         return 0;
 }
 
 /* What a killed process left beside index.json, under the index lock. */
-static void sweep_drafts(const struct verify *v)
+static int sweep_drafts(const struct verify *v)
 {
         int fd = openat(v->store->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         cleanup_dir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         if (dir == NULL) {
+                int r = -errno;
                 close_fd(&fd);
-                return;
+                return r;
         }
-        for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        for (const struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
                 if (path_is_draft(entry->d_name))
-                        tell(v, "leftover", entry->d_name, "a process was killed while it wrote it",
-                             v->repair && unlinkat(v->store->fd, entry->d_name, 0) == 0);
+                        put_right(v, v->store->fd, entry->d_name, "leftover",
+                                  "a process was killed while it wrote it");
         }
+        return -errno;
 }
 
 /* With what the index names marked. */
 static int sweep(struct verify *v, const json_t *index)
 {
         cleanup_json json_t *keep = json_object();
-        int r = keep == NULL ? -ENOMEM : store_mark(v->store, index, keep);
+        if (keep == NULL)
+                return -ENOMEM;
+        int r = v->incomplete ? 0 : store_mark(v->store, index, keep);
+        if (r < 0)
+                tell_unknown(v, "image", "index.json", r); /* it, or what it leads to */
+        v->incomplete |= r < 0;
         v->keep = keep;
-        if (r == 0)
-                r = store_visit(v->store, sweep_one, v);
+        r = store_visit(v->store, sweep_one, v);
         v->keep = NULL;
-        sweep_drafts(v);
-        return r;
+        return r < 0 ? r : sweep_drafts(v);
 }
 
 static int conclude(struct verify *v, struct error *err)

@@ -281,13 +281,13 @@ int boxlet_image_tag(struct boxlet *b, const char *source, const char *target, s
 }
 
 /* Asked under enter(), after collect(): a record whose box removed itself keeps no image. */
-static bool in_use(const char *id, void *data)
+static int in_use(const char *id, void *data)
 {
         struct boxlet *b = data;
-        struct error ignored = ERROR_INIT;
+        struct error ignored = ERROR_INIT; /* its code says it */
         bool used = true;
-        /* when it cannot be known the image stays */
-        return state_image_used(b->state, id, &used, &ignored) < 0 || used;
+        int r = state_image_used(b->state, id, &used, &ignored);
+        return r < 0 ? r : used;
 }
 
 int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force, char **ret_report,

@@ -30,23 +30,31 @@ static int add(json_t *array, const char *type, const struct sum *s)
                                                       (json_int_t)s->reclaimable));
 }
 
-/* The files right in a folder. */
-static uint64_t size_of_files(int dir_fd, const char *name)
+/* The files right in a folder are added up; none if there is no folder. */
+static int size_of_files(int dir_fd, const char *name, uint64_t *ret_size, struct error *err)
 {
         uint64_t size = 0;
         struct stat st;
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         cleanup_dir DIR *folder = fd < 0 ? NULL : fdopendir(fd);
         if (folder == NULL) {
+                int r = path_is_absent(errno) ? 0 : error_errno(err, -errno, "read the folder '%s'", name);
                 close_fd(&fd);
-                return 0;
+                *ret_size = 0;
+                return r;
         }
-        for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-                if (fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    S_ISREG(st.st_mode))
-                        size += (uint64_t)st.st_blocks * 512;
+        for (struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
+                if (fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+                        if (S_ISREG(st.st_mode))
+                                size += (uint64_t)st.st_blocks * 512;
+                } else if (errno != ENOENT) { /* that: removed this moment */
+                        break;
+                }
         }
-        return size;
+        if (errno != 0)
+                return error_errno(err, -errno, "read the folder '%s'", name);
+        *ret_size = size;
+        return 0;
 }
 
 static int sum_boxes(struct boxlet *b, struct sum *s, struct error *err)
@@ -56,10 +64,11 @@ static int sum_boxes(struct boxlet *b, struct sum *s, struct error *err)
         int r = state_list(b->state, &boxes, &count, err);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; r == 0 && i < count; i++) {
                 cleanup_fd int box_fd = -1;
                 struct error ignored = ERROR_INIT;
-                uint64_t size = size_of_files(b->boxes_fd, boxes[i].id);
+                uint64_t size = 0;
+                r = size_of_files(b->boxes_fd, boxes[i].id, &size, err);
                 bool lives = box_open_folder(b, boxes[i].id, &box_fd, &ignored) == 0 && life_is_held(box_fd);
                 s->total++;
                 s->active += lives;
@@ -67,7 +76,7 @@ static int sum_boxes(struct boxlet *b, struct sum *s, struct error *err)
                 s->reclaimable += lives ? 0 : size;
         }
         state_list_free(boxes, count);
-        return 0;
+        return r;
 }
 
 static int sum_snapshots(struct boxlet *b, struct sum *s, struct error *err)
@@ -97,7 +106,10 @@ static int sum_volumes(struct boxlet *b, struct sum *s, struct error *err)
         for (size_t i = 0; r == 0 && i < count; i++) {
                 struct state_box *users;
                 size_t user_count = 0;
-                uint64_t size = size_of_files(folder, volumes[i].name);
+                uint64_t size = 0;
+                r = size_of_files(folder, volumes[i].name, &size, err);
+                if (r < 0)
+                        break;
                 r = state_volume_users(b->state, volumes[i].name, &users, &user_count, err);
                 if (r == 0)
                         state_list_free(users, user_count);
@@ -111,12 +123,13 @@ static int sum_volumes(struct boxlet *b, struct sum *s, struct error *err)
 }
 
 /* As boxlet_image_prune() asks. */
-static bool in_use(const char *id, void *data)
+static int in_use(const char *id, void *data)
 {
         struct boxlet *b = data;
-        struct error ignored = ERROR_INIT;
+        struct error ignored = ERROR_INIT; /* its code says it */
         bool used = true;
-        return state_image_used(b->state, id, &used, &ignored) < 0 || used;
+        int r = state_image_used(b->state, id, &used, &ignored);
+        return r < 0 ? r : used;
 }
 
 static int sum_images(struct boxlet *b, struct sum *s, struct error *err)
@@ -131,11 +144,6 @@ static int sum_images(struct boxlet *b, struct sum *s, struct error *err)
         return r;
 }
 
-static void sum_templates(struct boxlet *b, struct sum *s)
-{
-        s->size = size_of_files(b->home_fd, "templates");
-}
-
 static int usage(struct boxlet *b, json_t *array, struct error *err)
 {
         struct sum images = {0}, boxes = {0}, snapshots = {0}, volumes = {0}, templates = {0}, machines = {0};
@@ -147,9 +155,10 @@ static int usage(struct boxlet *b, json_t *array, struct error *err)
                 r = sum_snapshots(b, &snapshots, err);
         if (r == 0)
                 r = sum_volumes(b, &volumes, err);
+        if (r == 0)
+                r = size_of_files(b->home_fd, "templates", &templates.size, err);
         if (r < 0)
                 return r;
-        sum_templates(b, &templates);
         template_sum(b->home_fd, &machines.total, &machines.size);
         if (add(array, "Images", &images) < 0 || add(array, "Boxes", &boxes) < 0 ||
             add(array, "Snapshots", &snapshots) < 0 || add(array, "Volumes", &volumes) < 0 ||

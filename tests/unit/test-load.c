@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "image/blob.h"
 #include "image/find.h"
+#include "image/prune.h"
 #include "tar-build.h"
 
 #include <errno.h>
@@ -525,7 +526,7 @@ static void what_is_no_tar_is_not_imported(void **state)
 
 /* ---- tag, remove, prune ---- */
 
-static bool always_in_use(const char *id, void *data)
+static int always_in_use(const char *id, void *data)
 {
         (void)id;
         ++*(int *)data;
@@ -669,6 +670,48 @@ static void pruning_takes_what_nobody_names_or_uses(void **state)
         stop(&f);
 }
 
+static void nothing_goes_while_an_image_cannot_be_read(void **state)
+{
+        struct fixture f;
+        struct image *image, **images;
+        struct image_usage usage;
+        char *report = NULL, *id, manifest[DIGEST_HEX_SIZE + 1];
+        uint64_t freed;
+        int asked = 0;
+        (void)state;
+        start(&f);
+        load_two_names(&f);
+        size_t blobs = count_files(f.store->blobs_fd);
+        assert_int_equal(mkdirat(f.folder_fd, "tree", 0755), 0);
+        cleanup_free char *tree = path_join(f.folder, "tree");
+        assert_int_equal(image_import(f.store, -1, tree, "kept", NULL, NULL, &id, &f.err), 0);
+        assert_int_equal(image_find(f.store, "kept", &image, &f.err), 0);
+        (void)strcpy(manifest, digest_hex(image->digest));
+        image_free(image);
+        size_t all = count_files(f.store->blobs_fd), roots = count_files(f.store->rootfs_fd);
+        assert_true(all > blobs);
+        /* a file whose reading gives EIO */
+        assert_int_equal(renameat(f.store->blobs_fd, manifest, f.store->blobs_fd, "aside"), 0);
+        assert_int_equal(symlinkat("/proc/self/mem", f.store->blobs_fd, manifest), 0);
+        assert_int_equal(image_remove(f.store, "a:1", false, NULL, NULL, &report, &f.err), -EIO);
+        assert_non_null(strstr(f.err.text, "kept"));
+        assert_int_equal(image_remove(f.store, "kept", false, NULL, NULL, &report, &f.err), -EIO);
+        assert_int_equal(image_prune(f.store, true, NULL, NULL, &freed, &report, &f.err), -EIO);
+        assert_int_equal(image_find(f.store, id, &image, &f.err), -EIO);
+        assert_int_equal(image_list(f.store, &images, &f.err), -EIO);
+        assert_int_equal(image_usage(f.store, always_in_use, &asked, &usage, &f.err), -EIO);
+        assert_int_equal(store_sweep(f.store, NULL, &f.err), -EIO);
+        assert_int_equal(renameat(f.store->blobs_fd, "aside", f.store->blobs_fd, manifest), 0);
+        assert_int_equal(count_files(f.store->blobs_fd), all);
+        assert_int_equal(count_files(f.store->rootfs_fd), roots);
+        assert_int_equal(count_images(&f), 3);
+        assert_int_equal(image_remove(f.store, id, false, NULL, NULL, &report, &f.err), 0);
+        assert_int_equal(count_files(f.store->blobs_fd), blobs);
+        free(report);
+        free(id);
+        stop(&f);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_docker_archive_is_loaded),
     cmocka_unit_test(an_image_without_tags_is_known_by_its_id),
@@ -689,6 +732,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(a_bomb_is_ended_by_its_size),
     cmocka_unit_test(a_tag_is_another_name),
     cmocka_unit_test(pruning_takes_what_nobody_names_or_uses),
+    cmocka_unit_test(nothing_goes_while_an_image_cannot_be_read),
 };
 
 UNIT_TEST_MAIN(cases)
