@@ -129,12 +129,18 @@ static void end(struct session *s, enum ending ending)
                 s->ending = ending;
 }
 
-static void fail(struct session *s, int code, const char *what)
+static int explain(struct boxlet_error *error, int code, const char *what)
 {
         struct error err = ERROR_INIT;
         (void)error_errno(&err, code, "%s", what); /* only for its text */
-        s->error.code = code;
-        memcpy(s->error.text, err.text, sizeof(err.text));
+        error->code = code;
+        memcpy(error->text, err.text, sizeof(err.text));
+        return code;
+}
+
+static void fail(struct session *s, int code, const char *what)
+{
+        (void)explain(&s->error, code, what); /* only for its text */
         s->failed = true;
         s->exit_code = CLI_BOXLET_FAILED;
         end(s, FAILED);
@@ -587,13 +593,12 @@ int session_await_start(struct cli *cli, struct boxlet_process *process, struct 
                                                .ended = start_ended,
                                                .data = &start};
         struct pollfd polled = {.fd = boxlet_process_fd(process), .events = POLLIN};
-        int r = boxlet_process_set_events(process, &events);
-        while (r >= 0 && !start.started && !start.ended) {
+        int r = 1;
+        (void)boxlet_process_set_events(process, &events); /* a size of ours is right */
+        while (r > 0 && !start.started && !start.ended) {
                 r = boxlet_process_dispatch(process, &start.error);
                 if (r > 0 && !start.started && !start.ended && poll(&polled, 1, -1) < 0 && errno != EINTR)
-                        r = -errno;
-                if (r == 0)
-                        break;
+                        r = explain(&start.error, -errno, "wait for the box");
         }
         int code = 0;
         if (r < 0)

@@ -46,8 +46,10 @@ int adopt_begin(struct boxlet *b, const char *name, struct adoption *ret_adoptio
         r = create_make_id(a.id);
         if (r < 0)
                 return error_errno(err, r, "make an id");
-        cleanup_fd int guard = collect_guard(b);
-        (void)guard; /* held until we return */
+        cleanup_fd int guard = -1; /* held until we return */
+        r = collect_guard(b, &guard, err);
+        if (r < 0)
+                return r;
         if (mkdirat(b->boxes_fd, a.id, 0700) < 0)
                 return error_errno(err, -errno, "make the folder of the box");
         r = box_open_folder(b, a.id, &a.box_fd, err);

@@ -111,9 +111,11 @@ int box_ask(struct boxlet_box *box, const char *what, json_t *request, int64_t t
         if (owned == NULL)
                 return error_set(err, -ENOMEM, "%s box '%s': out of memory", what, box->name);
         int r = box_open_folder(box->boxlet, box->id, &box_fd, err);
-        if (r == 0 && !life_is_held(box_fd))
-                return error_set(err, -ESRCH, "%s box '%s': it is not running", what, box->name);
         if (r == 0)
+                r = life_look(box_fd, err);
+        if (r == 0)
+                return error_set(err, -ESRCH, "%s box '%s': it is not running", what, box->name);
+        if (r > 0)
                 r = control_ask(box_fd, owned, timeout_ms, NULL, err);
         return r < 0 ? error_wrap(err, "%s box '%s'", what, box->name) : 0;
 }
@@ -140,21 +142,25 @@ static int stop(struct boxlet_box *box, int64_t timeout_ms, bool shutdown, struc
         cleanup_fd int box_fd = -1;
         if (box_open_folder(box->boxlet, box->id, &box_fd, err) < 0)
                 return err->code == -ENOENT ? 0 : err->code;
-        if (!life_is_held(box_fd))
-                return 0;
+        int r = life_look(box_fd, err);
+        if (r <= 0)
+                return r < 0 ? error_wrap(err, "stop box '%s'", box->name) : 0;
         if (timeout_ms < 0)
                 timeout_ms = stop_timeout(box);
         int64_t patience = timeout_ms > INT64_MAX / 2 ? INT64_MAX / 2 : timeout_ms + SHUTDOWN_MS;
-        int r = box_ask(box, "stop",
-                        json_pack("{s:s, s:I, s:b}", "op", "stop", "timeout_ms", (json_int_t)timeout_ms,
-                                  "shutdown", shutdown),
-                        patience, err);
+        r = box_ask(box, "stop",
+                    json_pack("{s:s, s:I, s:b}", "op", "stop", "timeout_ms", (json_int_t)timeout_ms,
+                              "shutdown", shutdown),
+                    patience, err);
         if (r < 0 && !life_is_held(box_fd))
                 return 0; /* it ended while we asked */
-        if (r == 0 && control_wait_gone(box_fd, GONE_MS) < 0)
-                return error_set(err, -ETIMEDOUT, "stop box '%s': it is down, but its monitor stays",
-                                 box->name);
-        return r;
+        if (r == 0)
+                r = control_wait_gone(box_fd, GONE_MS);
+        else
+                return r;
+        if (r == -ETIMEDOUT)
+                return error_set(err, r, "stop box '%s': it is down, but its monitor stays", box->name);
+        return r < 0 ? error_errno(err, r, "stop box '%s': wait for its monitor", box->name) : 0;
 }
 
 int boxlet_box_stop(struct boxlet_box *box, int64_t timeout_ms, struct boxlet_error *error)
@@ -212,13 +218,16 @@ static int remove_box(struct boxlet_box *box, bool force, struct error *err)
                 return r;
         cleanup_life_report struct life_report report;
         life_read(box_fd, true, &report);
+        if (report.error < 0 && !force)
+                return error_errno(err, report.error, "remove box '%s': look whether it runs", box->name);
         if (life_is_up(report.life) && !force)
                 return error_set(err, -EBUSY, "remove box '%s': it is %s: stop it first, or use force",
                                  box->name, life_name(report.life));
         if (life_is_up(report.life))
                 r = force_down(box, box_fd, err);
-        else
-                r = control_wait_gone(box_fd, GONE_MS); /* it has ended; its monitor is on its way out */
+        else if ((r = control_wait_gone(box_fd, GONE_MS)) <
+                 0) /* it has ended; its monitor is on its way out */
+                (void)error_errno(err, r, "wait for its monitor");
         if (r == 0)
                 r = life_take(box_fd, &lock_fd, err);
         if (r < 0 && r != -ENOENT) /* that: removed by its monitor meanwhile */
@@ -251,6 +260,11 @@ static int read_console(struct boxlet_box *box, char **ret_text, struct error *e
         off_t from =
             fd >= 0 && fstat(fd, &st) == 0 && st.st_size > CONSOLE_MAX ? st.st_size - CONSOLE_MAX : 0;
         ssize_t n = fd < 0 ? 0 : pread(fd, text, CONSOLE_MAX, from);
+        if (n < 0) {
+                int r_read = -errno;
+                free(text);
+                return error_errno(err, r_read, "read the console of box '%s'", box->name);
+        }
         for (ssize_t i = 0; i < n; i++) {
                 if (text[i] == '\0')
                         text[i] = ' '; /* the guest may write any byte; the text ends at the first NUL */
@@ -297,10 +311,12 @@ static int exec(struct boxlet_box *box, const struct boxlet_exec_options *option
         r = box_open_folder(box->boxlet, box->id, &box_fd, err);
         if (r < 0)
                 return r;
-        if (!life_is_held(box_fd))
+        r = life_look(box_fd, err);
+        if (r == 0)
                 return error_set(err, -ESRCH, "exec in box '%s': it is not running: start it first",
                                  box->name);
-        r = life_check_answers(box_fd, err);
+        if (r > 0)
+                r = life_check_answers(box_fd, err);
         if (r < 0)
                 return error_wrap(err, "exec in box '%s'", box->name);
         cleanup_json json_t *attributes = event_attributes(box);

@@ -177,8 +177,10 @@ static int update(struct boxlet_box *box, const struct boxlet_box_update *given,
                 return error_wrap(err, "update box '%s'", box->name);
         machine_tell(box, "update", NULL, NULL);
         r = box_open_folder(box->boxlet, box->id, &box_fd, err);
-        if (r < 0 || !life_is_held(box_fd))
-                return r;
+        if (r == 0)
+                r = life_look(box_fd, err);
+        if (r <= 0)
+                return r < 0 ? error_wrap(err, "update box '%s'", box->name) : 0;
         if (json_object_set_new(change, "op", json_string("update")) < 0)
                 return error_set(err, -ENOMEM, "update box '%s': out of memory", box->name);
         r = box_ask(box, "update", json_incref(change), ANSWER_MS, err);
@@ -209,10 +211,13 @@ static int wants_start(struct boxlet_box *box, struct error *err)
                 r = box_open_folder(box->boxlet, box->id, &box_fd, err);
         if (r < 0)
                 return r;
-        if (record.started_ns == 0 || life_is_held(box_fd))
-                return 0;
+        r = record.started_ns == 0 ? 1 : life_look(box_fd, err);
+        if (r != 0)
+                return r < 0 ? r : 0;
         cleanup_life_report struct life_report report;
         life_read(box_fd, true, &report);
+        if (report.error < 0)
+                return error_errno(err, report.error, "read how box '%s' ended", box->name);
         return policy.kind == RESTART_ALWAYS || (policy.kind == RESTART_UNLESS_STOPPED &&
                                                  !json_is_true(json_object_get(report.state, "stopped")));
 }

@@ -10,6 +10,8 @@
  *
  * What somebody is at work on is left alone: what is locked, and folders and drafts younger than YOUNG_S,
  * which may not be locked yet.
+ *
+ * What cannot be looked at is a problem too, and is left: all is well only when all was seen.
  */
 #include "runtime/runtime.h"
 
@@ -42,9 +44,10 @@ struct check {
         bool no_memory;
 };
 
-static void found(struct check *c, const char *kind, const char *item, bool repaired, const char *format, ...)
+/* outcome: 1 it is repaired, 0 that was not tried, -errno it could not be. */
+static void found(struct check *c, const char *kind, const char *item, int outcome, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-static void found(struct check *c, const char *kind, const char *item, bool repaired, const char *format, ...)
+static void found(struct check *c, const char *kind, const char *item, int outcome, const char *format, ...)
 {
         struct error text = ERROR_INIT;
         char words[512];
@@ -52,57 +55,95 @@ static void found(struct check *c, const char *kind, const char *item, bool repa
         va_start(args, format);
         (void)vsnprintf(words, sizeof(words), format, args); /* cut when very long */
         va_end(args);
-        (void)error_set(&text, -1, "%s", words); /* makes it printable */
+        (void)error_set(&text, -1, "%s%s%s", words, outcome < 0 ? ": it cannot be put right: " : "",
+                        outcome < 0 ? strerror(-outcome) : ""); /* makes it printable */
         if (json_array_append_new(c->problems, json_pack("{s:s, s:s, s:s, s:b}", "Kind", kind, "Item", item,
-                                                         "Problem", text.text, "Repaired", (int)repaired)) <
-            0)
+                                                         "Problem", text.text, "Repaired", outcome > 0)) < 0)
                 c->no_memory = true;
 }
 
-/* Calls fn for every entry of a folder but "." and "..". */
-static void each_entry(struct check *c, int dir_fd, void (*fn)(struct check *c, int dir_fd, const char *name))
+static void unseen(struct check *c, const char *kind, const char *item, int r)
+{
+        found(c, kind, item, 0, "it cannot be looked at: %s", strerror(-r));
+}
+
+/* The outcome of a function that returns 0 or -errno. */
+static int outcome_of(int r)
+{
+        return r < 0 ? r : 1;
+}
+
+static int remove_file(struct check *c, int dir_fd, const char *name)
+{
+        return !c->repair ? 0 : unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT ? 1 : -errno;
+}
+
+static int remove_all(struct check *c, int dir_fd, const char *name)
+{
+        return c->repair ? outcome_of(path_remove_all_at(dir_fd, name)) : 0;
+}
+
+/* Calls fn for every entry of a folder but "." and "..". what: the folder, for a person. */
+static void each_entry(struct check *c, int dir_fd, const char *what,
+                       void (*fn)(struct check *c, int dir_fd, const char *name))
 {
         int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         cleanup_dir DIR *folder = fd < 0 ? NULL : fdopendir(fd);
         if (folder == NULL) {
+                unseen(c, "folder", what, -errno);
                 close_fd(&fd);
                 return;
         }
-        for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        for (struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
                 if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
                         fn(c, dir_fd, entry->d_name);
         }
+        if (errno != 0)
+                unseen(c, "folder", what, -errno);
 }
 
-static bool is_young(int dir_fd, const char *name)
+static bool is_old(struct check *c, int dir_fd, const char *name)
 {
         struct stat st;
-        return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || time(NULL) - st.st_ctime < YOUNG_S;
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return time(NULL) - st.st_ctime >= YOUNG_S;
+        if (errno != ENOENT) /* that: it is gone now */
+                unseen(c, "leftover", name, -errno);
+        return false;
 }
 
-static bool is_missing(int dir_fd, const char *name)
+/* of_kind, of_item: what it is a part of. */
+static bool is_missing(struct check *c, int dir_fd, const char *name, const char *of_kind,
+                       const char *of_item)
 {
         struct stat st;
-        return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return false;
+        if (errno != ENOENT)
+                unseen(c, of_kind, of_item, -errno);
+        return errno == ENOENT;
 }
 
 /* ---- boxes with a record ---- */
 
 static void look_at_draft(struct check *c, int dir_fd, const char *name)
 {
-        if (path_is_draft(name) && !is_young(dir_fd, name))
-                found(c, "leftover", name, c->repair && unlinkat(dir_fd, name, 0) == 0,
+        if (path_is_draft(name) && is_old(c, dir_fd, name))
+                found(c, "leftover", name, remove_file(c, dir_fd, name),
                       "a process was killed while it wrote it");
 }
 
 static void look_at_image(struct check *c, const struct state_box *box)
 {
         cleanup_image struct image *image = NULL;
-        struct error ignored = ERROR_INIT;
-        if (image_find(c->store, box->image_id, &image, &ignored) < 0)
-                found(c, "box", box->name, false,
+        struct error err = ERROR_INIT;
+        int r = image_find(c->store, box->image_id, &image, &err);
+        if (r == -ENOENT)
+                found(c, "box", box->name, 0,
                       "its image '%s' is not in the store: pull or load it again, else it cannot start",
                       box->image_reference);
+        else if (r < 0)
+                found(c, "box", box->name, 0, "its image '%s': %s", box->image_reference, err.text);
 }
 
 static void look_at_box(struct check *c, const struct state_box *box)
@@ -112,26 +153,31 @@ static void look_at_box(struct check *c, const struct state_box *box)
         cleanup_fd int box_fd = -1;
         cleanup_fd int lock_fd = -1;
         if (box_open_folder(b, box->id, &box_fd, &err) == -ENOENT) {
-                found(c, "box", box->name, c->repair && state_delete(b->state, box->id, &err) == 0,
+                found(c, "box", box->name, c->repair ? outcome_of(state_delete(b->state, box->id, &err)) : 0,
                       "its folder is gone: only its record is left");
                 return;
         }
         if (box_fd < 0) {
-                found(c, "box", box->name, false, "%s", err.text);
+                found(c, "box", box->name, 0, "%s", err.text);
                 return;
         }
-        if (is_missing(box_fd, "lock"))
-                found(c, "box", box->name, c->repair && life_create(box_fd, &err) == 0,
+        if (is_missing(c, box_fd, "lock", "box", box->name))
+                found(c, "box", box->name, c->repair ? outcome_of(life_create(box_fd, &err)) : 0,
                       "its lock is missing");
-        if (is_missing(box_fd, DISK_OF_BOX))
-                found(c, "box", box->name, false, "its disk is gone: restore a snapshot, or remove the box");
+        if (is_missing(c, box_fd, DISK_OF_BOX, "box", box->name))
+                found(c, "box", box->name, 0, "its disk is gone: restore a snapshot, or remove the box");
         look_at_image(c, box);
-        unsigned left = snapshot_collect(b, box->id, c->repair);
+        int left = snapshot_collect(b, box->id, c->repair);
+        if (left < 0)
+                unseen(c, "snapshot", box->name, left);
         if (left > 0)
                 found(c, "snapshot", box->name, c->repair,
-                      "%u files without a record, or records without a file, of its snapshots", left);
-        if (life_take(box_fd, &lock_fd, &err) == 0)
-                each_entry(c, box_fd, look_at_draft);
+                      "%d files without a record, or records without a file, of its snapshots", left);
+        int r = life_take(box_fd, &lock_fd, &err);
+        if (r == 0)
+                each_entry(c, box_fd, box->name, look_at_draft);
+        else if (r != -EBUSY && r != -ENOENT) /* the latter: removed now, or told above */
+                found(c, "box", box->name, 0, "%s", err.text);
 }
 
 static int check_boxes(struct check *c, struct error *err)
@@ -156,22 +202,32 @@ static bool is_id(const char *name)
 
 static void look_at_orphan(struct check *c, const char *id)
 {
-        if (collect_orphan(c->b, id, false) == 1)
-                found(c, "box", id, c->repair && collect_orphan(c->b, id, true) == 1,
+        int r = collect_orphan(c->b, id, false);
+        if (r < 0)
+                unseen(c, "box", id, r);
+        if (r == 1)
+                found(c, "box", id, c->repair ? collect_orphan(c->b, id, true) : 0,
                       "a folder without a record: its creation did not finish");
 }
 
 static void look_at_folder(struct check *c, int dir_fd, const char *name)
 {
         cleanup_state_box struct state_box record = {0};
-        struct error ignored = ERROR_INIT;
-        if (strncmp(name, TRASH, strlen(TRASH)) == 0)
-                found(c, "leftover", name, c->repair && path_remove_all_at(dir_fd, name) == 0,
+        struct error err = ERROR_INIT;
+        if (strncmp(name, TRASH, strlen(TRASH)) == 0) {
+                found(c, "leftover", name, remove_all(c, dir_fd, name),
                       "of a box whose removal did not finish");
-        else if (!is_id(name))
-                found(c, "leftover", name, false, "it is nothing of boxlet's: remove it by hand");
-        else if (state_find(c->b->state, name, &record, &ignored) == -ENOENT)
+                return;
+        }
+        if (!is_id(name)) {
+                found(c, "leftover", name, 0, "it is nothing of boxlet's: remove it by hand");
+                return;
+        }
+        int r = state_find(c->b->state, name, &record, &err);
+        if (r == -ENOENT)
                 look_at_orphan(c, name);
+        else if (r < 0)
+                found(c, "box", name, 0, "%s", err.text);
 }
 
 /* ---- volumes ---- */
@@ -179,7 +235,7 @@ static void look_at_folder(struct check *c, int dir_fd, const char *name)
 static void look_at_volume_draft(struct check *c, int dir_fd, const char *name)
 {
         if (name[0] == '.')
-                found(c, "leftover", name, c->repair && path_remove_all_at(dir_fd, name) == 0,
+                found(c, "leftover", name, remove_all(c, dir_fd, name),
                       "of a volume that was not made, or not removed, to the end");
 }
 
@@ -190,11 +246,17 @@ static void look_at_volume(struct check *c, int dir_fd, const char *name)
         (void)dir_fd;
         if (name[0] == '.')
                 return;
-        if (mounts_check_name(name, &err) < 0)
-                found(c, "leftover", name, false, "it is nothing of boxlet's: remove it by hand");
-        else if (state_volume_find(c->b->state, name, &record, &err) == -ENOENT)
+        if (mounts_check_name(name, &err) < 0) {
+                found(c, "leftover", name, 0, "it is nothing of boxlet's: remove it by hand");
+                return;
+        }
+        int r = state_volume_find(c->b->state, name, &record, &err);
+        if (r < 0 && r != -ENOENT)
+                found(c, "volume", name, 0, "%s", err.text);
+        if (r == -ENOENT)
                 found(c, "volume", name,
-                      c->repair && volume_ensure(c->b, name, VOLUME_DEFAULT, NULL, false, &err) >= 0,
+                      c->repair ? outcome_of(volume_ensure(c->b, name, VOLUME_DEFAULT, NULL, false, &err))
+                                : 0,
                       "its record is missing: it is taken over as it is");
 }
 
@@ -212,17 +274,22 @@ static int check_volumes(struct check *c, struct error *err)
                 char path[160];
                 (void)snprintf(path, sizeof(path), "%s/" VOLUME_DISK,
                                volumes[i].name); /* a checked name: it fits */
-                if (is_missing(folder, path))
-                        found(c, "volume", volumes[i].name, false,
+                if (is_missing(c, folder, path, "volume", volumes[i].name))
+                        found(c, "volume", volumes[i].name, 0,
                               "its disk is gone: 'boxlet volume rm' lets the name be used again");
         }
         state_volume_list_free(volumes, count);
-        if (flock(folder, LOCK_EX | LOCK_NB) < 0)
+        if (flock(folder, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK)
+                        unseen(c, "folder", "volumes", -errno);
                 return 0; /* somebody makes or removes one */
-        each_entry(c, folder, look_at_volume_draft);
-        (void)flock(folder, LOCK_UN); /* it is ours: cannot fail; who takes one over locks by itself */
-        each_entry(c, folder, look_at_volume);
-        return 0;
+        }
+        each_entry(c, folder, "volumes", look_at_volume_draft);
+        close_fd(&folder); /* and the lock: who takes one over locks by itself */
+        r = volume_open_folder(c->b, &folder, err);
+        if (r == 0)
+                each_entry(c, folder, "volumes", look_at_volume);
+        return r;
 }
 
 /* ---- the rest ---- */
@@ -230,23 +297,26 @@ static int check_volumes(struct check *c, struct error *err)
 static void look_at_template(struct check *c, int dir_fd, const char *name)
 {
         if (name[0] == '.')
-                found(c, "leftover", name, c->repair && unlinkat(dir_fd, name, 0) == 0,
+                found(c, "leftover", name, remove_file(c, dir_fd, name),
                       "a disk template that was not finished");
 }
 
 static void check_templates(struct check *c)
 {
         cleanup_fd int folder = openat(c->b->home_fd, "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0) /* else one is being made */
-                each_entry(c, folder, look_at_template);
+        bool locked = folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0;
+        if (locked)
+                each_entry(c, folder, "templates", look_at_template);
+        else if (errno != ENOENT && errno != EWOULDBLOCK) /* the latter: one is being made */
+                unseen(c, "folder", "templates", -errno);
 }
 
 static void look_at_home(struct check *c, int dir_fd, const char *name)
 {
         if (strcmp(name, ".boxlet.db.backup") != 0)
                 look_at_draft(c, dir_fd, name);
-        else if (!is_young(dir_fd, name))
-                found(c, "leftover", name, c->repair && unlinkat(dir_fd, name, 0) == 0,
+        else if (is_old(c, dir_fd, name))
+                found(c, "leftover", name, remove_file(c, dir_fd, name),
                       "a copy of the database that was not finished");
 }
 
@@ -263,7 +333,7 @@ static int check(struct check *c, struct error *err)
                 return r;
         r = state_check(b->state, err);
         if (r == -EBADMSG) {
-                found(c, "database", "boxlet.db", false, "%s: copies of older versions are boxlet.db.v*",
+                found(c, "database", "boxlet.db", 0, "%s: copies of older versions are boxlet.db.v*",
                       err->text);
                 *err = (struct error)ERROR_INIT;
                 r = 0;
@@ -271,12 +341,12 @@ static int check(struct check *c, struct error *err)
         if (r == 0)
                 r = check_boxes(c, err);
         if (r == 0)
-                each_entry(c, b->boxes_fd, look_at_folder);
+                each_entry(c, b->boxes_fd, "boxes", look_at_folder);
         if (r == 0)
                 r = check_volumes(c, err);
         if (r == 0) {
                 check_templates(c);
-                each_entry(c, b->home_fd, look_at_home);
+                each_entry(c, b->home_fd, b->home, look_at_home);
                 r = image_verify(c->store, c->repair, take_problem, c, err);
         }
         return r == 0 && c->no_memory ? error_set(err, -ENOMEM, "check: out of memory") : r;

@@ -12,6 +12,9 @@
  * A folder without a record is being made while its lock is held. From mkdir(2) until it is, its maker holds
  * the guard: a lock, shared, on the folder boxes/ itself. Who gets that exclusively knows that nobody is in
  * between, and so that a lock that is free, or missing, is nobody's.
+ *
+ * Nothing is removed but for what was seen: an error of a lock, of a folder or of the database leaves all as
+ * it is, for a later call.
  */
 #include "runtime/collect.h"
 
@@ -69,25 +72,31 @@ static void remove_if_free(struct boxlet *b, const char *id, bool (*still)(struc
         if (box_open_folder(b, id, &box_fd, &ignored) < 0)
                 return;
         int r = life_take(box_fd, &lock_fd, &ignored);
-        if (r == -EBUSY)
+        if (r < 0 && r != -ENOENT) /* that: it has none any more */
                 return;
         if (still(b, id))
                 (void)collect_remove(b, id, &ignored); /* the next call tries again */
 }
 
-int collect_guard(struct boxlet *b)
+int collect_guard(struct boxlet *b, int *ret_fd, struct error *err)
 {
-        int fd = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        while (fd >= 0 && flock(fd, LOCK_SH) < 0 && errno == EINTR) {
-        }
-        return fd; /* without it, as where no descriptor is left, the folder cannot be made either */
+        cleanup_fd int fd = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = fd < 0 ? -1 : flock(fd, LOCK_SH);
+        while (fd >= 0 && r < 0 && errno == EINTR)
+                r = flock(fd, LOCK_SH);
+        if (r < 0)
+                return error_errno(err, -errno, "lock the folder of boxes");
+        *ret_fd = take_fd(&fd);
+        return 0;
 }
 
-static bool has_no_record(struct boxlet *b, const char *id)
+/* 1 if it has none, 0, or -errno. */
+static int has_no_record(struct boxlet *b, const char *id)
 {
         cleanup_state_box struct state_box record = {0};
-        struct error ignored = ERROR_INIT;
-        return state_find(b->state, id, &record, &ignored) == -ENOENT;
+        struct error ignored = ERROR_INIT; /* its code says it */
+        int r = state_find(b->state, id, &record, &ignored);
+        return r == -ENOENT ? 1 : r;
 }
 
 static bool is_to_go(struct boxlet *b, const char *id)
@@ -110,14 +119,15 @@ static void look_at_record(struct boxlet *b, const struct state_box *record)
                 (void)snapshot_collect(b, record->id, true); /* the next call tries again */
 }
 
-/* Takes the lock of a folder if it is nobody's: 0, with ret_lock_fd -1 if it has none. */
+/* Takes the lock of a folder if it is nobody's: 0, with ret_lock_fd -1 if it has none; -EBUSY, or another
+ * error. */
 static int take_orphan(struct boxlet *b, const char *id, int *ret_lock_fd)
 {
         cleanup_fd int box_fd = -1;
         struct error ignored = ERROR_INIT;
         cleanup_fd int guard = openat(b->boxes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (guard < 0 || flock(guard, LOCK_EX | LOCK_NB) < 0)
-                return -EBUSY;
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
         int r = box_open_folder(b, id, &box_fd, &ignored);
         if (r == 0)
                 r = life_take(box_fd, ret_lock_fd, &ignored);
@@ -128,9 +138,17 @@ int collect_orphan(struct boxlet *b, const char *id, bool remove)
 {
         cleanup_fd int lock_fd = -1;
         struct error ignored = ERROR_INIT;
-        if (!has_no_record(b, id) || take_orphan(b, id, &lock_fd) < 0 || !has_no_record(b, id))
-                return 0; /* somebody is at work on it, or was a moment ago */
-        int r = remove ? collect_remove(b, id, &ignored) : 0;
+        int r = has_no_record(b, id);
+        if (r > 0)
+                r = take_orphan(b, id, &lock_fd);
+        else if (r == 0)
+                return 0;
+        if (r == 0)
+                r = has_no_record(b, id);
+        if (r <= 0)
+                return r == -EBUSY || r == -ENOENT ? 0
+                                                   : r; /* somebody is at work on it, or was a moment ago */
+        r = remove ? collect_remove(b, id, &ignored) : 0;
         return r < 0 ? r : 1;
 }
 

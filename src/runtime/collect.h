@@ -16,7 +16,7 @@ void collect(struct boxlet *b);
 int collect_remove(struct boxlet *b, const char *id, struct error *err);
 
 /* Held while the folder of a new box is made, until its lock is held too; close it then. */
-int collect_guard(struct boxlet *b);
+int collect_guard(struct boxlet *b, int *ret_fd, struct error *err);
 
 /* A folder that may have no record: 1 if it has none and nobody is at work on it (then it is removed, if that
  * is asked for), 0 if it is to stay, or -errno. */

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define KILLED_MS    10000
 #define APPEAR_TRIES 500 /* of 10 ms: from the lock being taken to the monitor listening */
 
 struct question {
@@ -145,7 +146,7 @@ int control_monitor_pidfd(int box_fd, int *ret_pidfd)
         pid_t pid = 0;
         uint64_t expected = 0, actual;
         life_read(box_fd, true, &report);
-        int r = read_monitor(report.state, &pid, &expected);
+        int r = report.error < 0 ? report.error : read_monitor(report.state, &pid, &expected);
         if (r < 0)
                 return r;
         cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -176,14 +177,14 @@ int control_monitor_pid(int box_fd, pid_t *ret_pid)
 int control_wait_gone(int box_fd, int64_t timeout_ms)
 {
         cleanup_fd int pidfd = -1;
-        if (control_monitor_pidfd(box_fd, &pidfd) < 0)
-                return 0;
+        int r = control_monitor_pidfd(box_fd, &pidfd);
+        if (r < 0)
+                return r == -ENOENT || r == -ESRCH ? 0 : r;
         struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
-        int r;
         do {
                 r = poll(&poll_fd, 1, (int)timeout_ms);
         } while (r < 0 && errno == EINTR);
-        return r == 0 ? -ETIMEDOUT : 0;
+        return r == 0 ? -ETIMEDOUT : r < 0 ? -errno : 0;
 }
 
 int control_kill_monitor(int box_fd, struct error *err)
@@ -196,7 +197,8 @@ int control_kill_monitor(int box_fd, struct error *err)
                 r = process_signal(pidfd, SIGKILL);
         if (r < 0 && r != -ESRCH)
                 return error_errno(err, r, "kill the monitor");
-        struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
-        return poll(&poll_fd, 1, 10000) == 1 ? 0
-                                             : error_set(err, -ETIMEDOUT, "the killed monitor does not end");
+        r = control_wait_gone(box_fd, KILLED_MS);
+        if (r == -ETIMEDOUT)
+                return error_set(err, r, "the killed monitor does not end");
+        return r < 0 ? error_errno(err, r, "wait for the killed monitor") : 0;
 }

@@ -26,7 +26,7 @@ int control_monitor_pidfd(int box_fd, int *ret_pidfd);
 /* The same as a number: it may be another process's a moment later. */
 int control_monitor_pid(int box_fd, pid_t *ret_pid);
 
-/* Waits until the monitor is gone, at most timeout_ms. 0, or -ETIMEDOUT. */
+/* Waits until the monitor is gone, at most timeout_ms. 0, -ETIMEDOUT, or another error of waiting. */
 int control_wait_gone(int box_fd, int64_t timeout_ms);
 
 /* Kills the monitor; machine and network end with it. */

@@ -388,11 +388,13 @@ static int carry_out(struct boxlet *b, const struct plan *plan, struct state_box
 {
         cleanup_fd int box_fd = -1;
         cleanup_fd int lock_fd = -1;
-        cleanup_fd int guard = collect_guard(b);
-        (void)guard; /* held until we return */
+        cleanup_fd int guard = -1;
+        int r = collect_guard(b, &guard, err);
+        if (r < 0)
+                return r;
         if (mkdirat(b->boxes_fd, plan->id, 0700) < 0)
                 return error_errno(err, -errno, "make the folder of the box");
-        int r = box_open_folder(b, plan->id, &box_fd, err);
+        r = box_open_folder(b, plan->id, &box_fd, err);
         if (r == 0)
                 r = life_create(box_fd, err);
         if (r == 0)

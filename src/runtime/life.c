@@ -88,10 +88,17 @@ int life_take(int box_fd, int *ret_lock_fd, struct error *err)
         return 0;
 }
 
-bool life_is_held(int box_fd)
+int life_look(int box_fd, struct error *err)
 {
         cleanup_fd int fd = openat(box_fd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        return fd >= 0 && try_lock(fd, LOCK_SH) == 0; /* the descriptor's end lets it go again */
+        int r = fd >= 0 ? try_lock(fd, LOCK_SH) : errno == ENOENT ? 1 : -errno;
+        /* the descriptor's end lets it go again */
+        return r < 0 ? error_errno(err, r, "look at the lock of the box") : r == 0;
+}
+
+bool life_is_held(int box_fd)
+{
+        return life_look(box_fd, NULL) != 0;
 }
 
 const char *life_name(enum life life)
@@ -112,6 +119,8 @@ int life_keep(int box_fd, struct error *err)
         int r = 0;
         if (fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return 0; /* whoever kept it was killed */
+        if (errno != ENOENT)
+                return error_errno(err, -errno, "keep the state of the box");
         if (renameat(box_fd, STATE_NAME, box_fd, LIFE_KEPT_NAME) < 0)
                 r = errno == ENOENT ? path_write_atomic_at(box_fd, LIFE_KEPT_NAME, "{}", 2, 0600) : -errno;
         return r < 0 ? error_errno(err, r, "keep the state of the box") : 0;
@@ -121,7 +130,7 @@ int life_restore(int box_fd, struct error *err)
 {
         struct stat st;
         if (fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return 0;
+                return errno == ENOENT ? 0 : error_errno(err, -errno, "restore the state of the box");
         bool empty = st.st_size <= 2;
         if (empty ? (unlinkat(box_fd, STATE_NAME, 0) < 0 && errno != ENOENT) ||
                         unlinkat(box_fd, LIFE_KEPT_NAME, 0) < 0
@@ -130,20 +139,22 @@ int life_restore(int box_fd, struct error *err)
         return 0;
 }
 
-static json_t *read_state(int box_fd, const char *name)
+/* *ret_state NULL: there is none, or it is no document. -errno when it cannot be read. */
+static int read_state(int box_fd, const char *name, json_t **ret_state)
 {
         cleanup_free char *text = NULL;
         size_t size;
         json_t *json = NULL;
-        struct error err = ERROR_INIT;
-        if (path_read_at(box_fd, name, STATE_SIZE_MAX, &text, &size) < 0 ||
-            json_parse(text, size, STATE_NAME, &json, &err) < 0)
-                return NULL;
-        if (!json_is_object(json)) {
-                json_decref(json);
-                return NULL;
+        *ret_state = NULL;
+        int r = path_read_at(box_fd, name, STATE_SIZE_MAX, &text, &size);
+        if (r == 0)
+                r = json_parse(text, size, STATE_NAME, &json, NULL);
+        if (r == 0 && json_is_object(json)) {
+                *ret_state = json;
+                return 0;
         }
-        return json;
+        json_decref(json);
+        return r == -ENOENT || r == -EBADMSG || r == -EFBIG ? 0 : r;
 }
 
 static bool has_ended(const json_t *state, int *ret_exit_code)
@@ -185,10 +196,13 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
 {
         struct life_report report = {.exit_code = -1};
         /* the lock first: a state read after the lock was seen free is the last one */
-        bool held = life_is_held(box_fd);
+        int look = life_look(box_fd, NULL);
+        bool held = look != 0;
         struct stat st;
         bool kept = !held && fstatat(box_fd, LIFE_KEPT_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0;
-        report.state = read_state(box_fd, kept ? LIFE_KEPT_NAME : STATE_NAME);
+        if (!held && !kept && errno != ENOENT)
+                look = -errno;
+        int unread = read_state(box_fd, kept ? LIFE_KEPT_NAME : STATE_NAME, &report.state);
         if (kept && report.state != NULL && json_object_size(report.state) == 0) {
                 json_decref(report.state); /* it was never started */
                 report.state = NULL;
@@ -205,17 +219,22 @@ void life_read(int box_fd, bool was_started, struct life_report *ret_report)
         else if (was_started || report.state != NULL)
                 report = (struct life_report){.life = LIFE_DEAD,
                                               .exit_code = KILLED,
-                                              .why = "the box's monitor was killed",
+                                              .why = unread < 0 ? "its state cannot be read"
+                                                                : "the box's monitor was killed",
                                               .state = report.state};
         else
                 report.life = LIFE_CREATED;
+        report.error = look < 0 ? look : unread;
         *ret_report = report;
 }
 
 int life_check_answers(int box_fd, struct error *err)
 {
-        cleanup_json json_t *state = read_state(box_fd, STATE_NAME);
+        cleanup_json json_t *state = NULL;
         int code;
+        int r = read_state(box_fd, STATE_NAME, &state);
+        if (r < 0)
+                return error_errno(err, r, "read the state of the box");
         switch (life_of_held(state, &code)) {
         case LIFE_PAUSED:
                 return error_set(err, -EBUSY, "it is paused: unpause it first");

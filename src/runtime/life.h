@@ -20,7 +20,9 @@ int life_create(int box_fd, struct error *err);
  */
 int life_take(int box_fd, int *ret_lock_fd, struct error *err);
 
-/* Whether the lock is held. */
+/* Whether the lock is held: 1, 0, or -errno when that cannot be told. */
+int life_look(int box_fd, struct error *err);
+/* The same where a box that may be held is treated as one that is. */
 bool life_is_held(int box_fd);
 
 /*
@@ -37,9 +39,11 @@ const char *life_name(enum life life);
 /* Whether its monitor is at work: running, paused, or about to be restarted. */
 bool life_is_up(enum life life);
 
-/* What is known: the state, and state.json (NULL if there is none, or it cannot be read). */
+/* What is known: the state, and state.json (NULL if there is none, or it cannot be read). error: 0, or -errno
+ * when not all could be looked at; then the rest is what is likely. */
 struct life_report {
         enum life life;
+        int error;
         int exit_code; /* of the last run when LIFE_EXITED or LIFE_RESTARTING, 137 when LIFE_DEAD, else -1 */
         const char *why; /* for a person, when it ended in a way that nobody could write down; else NULL */
         json_t *state;

@@ -63,7 +63,9 @@ static int await_boot(struct boxlet_box *box, const struct machine *machine, str
         (void)boxlet_process_set_events(machine->process, &events); /* a size of ours is right */
         while (!has_booted(machine->box_fd)) {
                 struct pollfd p = {.fd = boxlet_process_fd(machine->process), .events = POLLIN};
-                (void)poll(&p, 1, AGAIN_MS); /* the next question comes whatever it says */
+                if (poll(&p, 1, AGAIN_MS) < 0 &&
+                    errno != EINTR) /* else the next question comes whatever it says */
+                        return error_errno(err, -errno, "wait for the machine of box '%s'", box->name);
                 int r = boxlet_process_dispatch(machine->process, &error);
                 if (r < 0)
                         return error_set(err, r, "%s", error.text);
@@ -86,9 +88,11 @@ int machine_open_running(struct boxlet_box *box, int *ret_box_fd, struct error *
         int r = box_open_folder(box->boxlet, box->id, &box_fd, err);
         if (r < 0)
                 return r;
-        if (!life_is_held(box_fd))
+        r = life_look(box_fd, err);
+        if (r == 0)
                 return error_set(err, -ESRCH, "it is not running: start it first");
-        r = life_check_answers(box_fd, err);
+        if (r > 0)
+                r = life_check_answers(box_fd, err);
         if (r < 0)
                 return r;
         *ret_box_fd = take_fd(&box_fd);
@@ -113,9 +117,15 @@ static int take_turn(int box_fd, int *ret_fd, struct error *err)
 static int run(struct boxlet_box *box, struct machine *machine, struct error *err)
 {
         bool left = faccessat(machine->box_fd, LIFE_KEPT_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-        if (left && life_is_held(machine->box_fd) && control_wait_gone(machine->box_fd, STOP_MS) < 0)
+        int r = left ? life_look(machine->box_fd, err) : 0;
+        if (r > 0 && (r = control_wait_gone(machine->box_fd, STOP_MS)) == -ETIMEDOUT)
                 return error_set(err, -EBUSY, "its machine does not end");
-        if (!life_is_held(machine->box_fd))
+        if (r < 0)
+                return error_errno(err, r, "wait for its machine");
+        r = life_look(machine->box_fd, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
                 return start_for_files(box, &machine->process, err);
         close_fd(&machine->turn_fd); /* it runs: any number may work in it */
         return life_check_answers(machine->box_fd, err);
@@ -145,9 +155,14 @@ static int stop(const struct machine *machine, struct error *err)
         cleanup_fd int lock_fd = -1;
         if (request == NULL)
                 return error_set(err, -ENOMEM, "stop its machine: out of memory");
-        int r = life_is_held(machine->box_fd) ? control_ask(machine->box_fd, request, STOP_MS, NULL, err) : 0;
-        if (r == 0)
-                r = control_wait_gone(machine->box_fd, GONE_MS);
+        int r = life_look(machine->box_fd, err);
+        if (r > 0)
+                r = control_ask(machine->box_fd, request, STOP_MS, NULL, err);
+        if (r < 0)
+                return r;
+        r = control_wait_gone(machine->box_fd, GONE_MS);
+        if (r < 0)
+                (void)error_errno(err, r, "wait for its end");
         if (r == 0)
                 r = life_take(machine->box_fd, &lock_fd, err);
         if (r == -EBUSY)

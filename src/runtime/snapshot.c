@@ -39,79 +39,102 @@ static void file_name(const char *name, char ret_file[FILE_MAX])
 
 /* ---- what nobody refers to ---- */
 
-static bool has_record(struct boxlet *b, const char *id, const char *file)
+/* 1, 0, or -errno. */
+static int has_record(struct boxlet *b, const char *id, const char *file)
 {
         cleanup_state_snapshot struct state_snapshot record = {0};
-        struct error ignored = ERROR_INIT;
+        struct error ignored = ERROR_INIT; /* its code says it */
         char name[FILE_MAX];
         size_t size = strlen(file);
         if (size <= strlen(SNAPSHOT_SUFFIX) || size >= FILE_MAX ||
             strcmp(file + size - strlen(SNAPSHOT_SUFFIX), SNAPSHOT_SUFFIX) != 0)
-                return false;
+                return 0;
         (void)snprintf(name, sizeof(name), "%.*s", (int)(size - strlen(SNAPSHOT_SUFFIX)),
                        file); /* just measured */
-        return state_snapshot_find(b->state, id, name, &record, &ignored) != -ENOENT;
+        int r = state_snapshot_find(b->state, id, name, &record, &ignored);
+        return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
-static unsigned sweep_files(struct boxlet *b, const char *id, int folder_fd, bool remove)
+static int sweep_files(struct boxlet *b, const char *id, int folder_fd, bool remove)
 {
-        unsigned count = 0;
+        int count = 0;
         int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         cleanup_dir DIR *folder = fd < 0 ? NULL : fdopendir(fd);
         if (folder == NULL) {
+                int r = -errno;
                 close_fd(&fd);
-                return 0;
+                return r;
         }
-        for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-                    has_record(b, id, entry->d_name))
+        for (struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                         continue;
-                if (!remove || path_remove_all_at(folder_fd, entry->d_name) == 0)
-                        count++; /* else the next call tries again */
+                int r = has_record(b, id, entry->d_name);
+                if (r == 0 && remove)
+                        r = path_remove_all_at(folder_fd, entry->d_name);
+                else if (r > 0)
+                        continue;
+                if (r < 0)
+                        return r;
+                count++;
         }
-        return count;
+        return errno != 0 ? -errno : count;
 }
 
-static unsigned sweep_records(struct boxlet *b, const char *id, int folder_fd, bool remove)
+static int sweep_records(struct boxlet *b, const char *id, int folder_fd, bool remove)
 {
         struct state_snapshot *records;
-        struct error ignored = ERROR_INIT;
+        struct error ignored = ERROR_INIT; /* its code says it */
         size_t count;
-        unsigned removed = 0;
-        if (state_snapshot_list(b->state, id, &records, &count, &ignored) < 0)
-                return 0;
-        for (size_t i = 0; i < count; i++) {
+        int removed = 0;
+        int r = state_snapshot_list(b->state, id, &records, &count, &ignored);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; r == 0 && i < count; i++) {
                 char file[FILE_MAX];
                 struct stat st;
                 file_name(records[i].name, file);
-                if (fstatat(folder_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+                if (fstatat(folder_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
                         continue;
-                if (!remove || state_snapshot_delete(b->state, id, records[i].name, &ignored) == 0)
-                        removed++;
+                r = errno != ENOENT ? -errno : 0;
+                if (r == 0 && remove)
+                        r = state_snapshot_delete(b->state, id, records[i].name, &ignored);
+                removed += r == 0;
         }
         state_snapshot_list_free(records, count);
-        return removed;
+        return r < 0 ? r : removed;
+}
+
+static int sweep_draft(int box_fd, bool remove)
+{
+        struct stat st;
+        int r = remove ? unlinkat(box_fd, RESTORE_DRAFT, 0)
+                       : fstatat(box_fd, RESTORE_DRAFT, &st, AT_SYMLINK_NOFOLLOW);
+        return r == 0 ? 1 : errno == ENOENT ? 0 : -errno;
 }
 
 /* With the folder's lock held. */
-static unsigned sweep(struct boxlet *b, const char *id, int box_fd, int folder_fd, bool remove)
+static int sweep(struct boxlet *b, const char *id, int box_fd, int folder_fd, bool remove)
 {
-        struct stat st;
-        unsigned count = remove ? unlinkat(box_fd, RESTORE_DRAFT, 0) == 0
-                                : fstatat(box_fd, RESTORE_DRAFT, &st, AT_SYMLINK_NOFOLLOW) == 0;
-        return count + sweep_files(b, id, folder_fd, remove) + sweep_records(b, id, folder_fd, remove);
+        int drafts = sweep_draft(box_fd, remove);
+        int files = drafts < 0 ? drafts : sweep_files(b, id, folder_fd, remove);
+        int records = files < 0 ? files : sweep_records(b, id, folder_fd, remove);
+        return records < 0 ? records : drafts + files + records;
 }
 
-unsigned snapshot_collect(struct boxlet *b, const char *id, bool remove)
+int snapshot_collect(struct boxlet *b, const char *id, bool remove)
 {
         char path[STATE_ID_LENGTH + sizeof("/" SNAPSHOT_FOLDER)];
         struct error ignored = ERROR_INIT;
         (void)snprintf(path, sizeof(path), "%s/" SNAPSHOT_FOLDER, id); /* an id has its length */
         cleanup_fd int folder = openat(b->boxes_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         cleanup_fd int box_fd = -1;
-        if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) < 0 ||
-            box_open_folder(b, id, &box_fd, &ignored) < 0)
-                return 0; /* there never was a snapshot, or somebody is at work on one */
+        if (folder < 0)
+                return path_is_absent(errno) ? 0 : -errno; /* there never was a snapshot */
+        if (flock(folder, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? 0 : -errno; /* somebody is at work on one */
+        int r = box_open_folder(b, id, &box_fd, &ignored);
+        if (r < 0)
+                return r;
         return sweep(b, id, box_fd, folder, remove);
 }
 
@@ -144,7 +167,7 @@ static int place_open(struct boxlet_box *box, struct workplace *ret_place, struc
                 return error_errno(err, r, "open its folder of snapshots");
         }
         (void)pthread_mutex_lock(&b->lock); /* a plain mutex, taken once: cannot fail */
-        (void)sweep(b, box->id, place.box_fd, place.folder_fd, true);
+        (void)sweep(b, box->id, place.box_fd, place.folder_fd, true); /* the next call tries again */
         (void)pthread_mutex_unlock(&b->lock);
         *ret_place = place;
         return 0;

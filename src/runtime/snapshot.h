@@ -27,7 +27,7 @@ int snapshot_remove(struct boxlet_box *box, const char *name, struct error *err)
 uint64_t snapshot_allocated(struct boxlet *b, const struct state_snapshot *snapshot);
 
 /* What a killed process left: files without a record, records without a file, drafts. Removes it, or only
- * counts. With b->lock held. Returns how many. */
-unsigned snapshot_collect(struct boxlet *b, const char *box_id, bool remove);
+ * counts. With b->lock held. Returns how many, none while somebody is at work on them, or -errno. */
+int snapshot_collect(struct boxlet *b, const char *box_id, bool remove);
 
 #endif

@@ -410,9 +410,11 @@ static int attach(struct boxlet_box *box, unsigned flags, struct boxlet_process 
         int r = box_open_folder(box->boxlet, box->id, &box_fd, err);
         if (r < 0)
                 return r;
-        if (!life_is_held(box_fd))
+        r = life_look(box_fd, err);
+        if (r == 0)
                 return error_set(err, -ESRCH, "attach to box '%s': it is not running", box->name);
-        r = control_connect(box_fd, &fd, err);
+        if (r > 0)
+                r = control_connect(box_fd, &fd, err);
         return r < 0 ? error_wrap(err, "attach to box '%s'", box->name)
                      : make_handle(box, flags, false, fd, ret_process, err);
 }

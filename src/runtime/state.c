@@ -115,6 +115,10 @@ static int fail(sqlite3 *db, struct error *err)
 {
         int rc = sqlite3_extended_errcode(db);
         int cause = refused(db, rc);
+        /* of the log and its index SQLite does not say why it has them for reading only */
+        if ((rc & 0xff) == SQLITE_READONLY && sqlite3_db_readonly(db, "main") == 0)
+                return error_set(err, -EIO, "%s: its log could not be opened for writing",
+                                 sqlite3_errmsg(db));
         if (cause == 0)
                 return error_set(err, to_errno(rc), "%s", sqlite3_errmsg(db));
         return error_set(err, cause == ENOENT ? -EIO : -cause, "%s: %s", sqlite3_errmsg(db), strerror(cause));

@@ -97,12 +97,15 @@ static int create(struct boxlet *b, int folder_fd, const char *name, uint64_t si
 {
         struct stat st;
         cleanup_free char *text = labels == NULL ? strdup("{}") : json_print(labels, NULL);
+        bool made = false;
         int r = 0;
         if (text == NULL)
                 return error_set(err, -ENOMEM, "out of memory");
-        if (fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
                 r = errno == ENOENT ? make_files(b, folder_fd, name, size_bytes, err)
                                     : error_errno(err, -errno, "look for its folder");
+                made = r == 0;
+        }
         struct state_volume record = {.name = (char *)name,
                                       .labels = text,
                                       .created_ns = clock_wall_ns(),
@@ -111,7 +114,7 @@ static int create(struct boxlet *b, int folder_fd, const char *name, uint64_t si
                 r = look_at_files(folder_fd, name, &record.size_bytes, err);
         if (r == 0) {
                 r = state_volume_insert(b->state, &record, err);
-                if (r < 0)
+                if (r < 0 && made) /* one that was there has somebody's data, and waits for its record */
                         (void)path_remove_all_at(folder_fd, name); /* else it is taken over as it is */
         }
         return r;

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ptrace.h>
 #include <sys/reg.h>
 #include <sys/stat.h>
@@ -46,7 +47,7 @@ enum condition {
         ALWAYS,
         ON_FILE,      /* the first argument is the descriptor of a file or folder, and none of 0 to 2 */
         IF_CREATES,   /* ENOSPC only if its flags make a file, all else always */
-        IF_LOCKS,     /* fcntl(2): of the operations only those that lock */
+        IF_LOCKS,     /* flock(2), fcntl(2): of the operations only those that take a lock */
         IF_CLONES,    /* ioctl(2): the same for FICLONE */
         IF_UNIX_NAME, /* bind(2): ENOSPC only for the file of a unix socket */
 };
@@ -119,7 +120,7 @@ static const struct call calls[] = {
     CALL(fchown, IM, ON_FILE),
     CALL(setxattr, SIM, ALWAYS),
     CALL(fsetxattr, SIM, ON_FILE),
-    CALL(flock, IM, ALWAYS),
+    CALL(flock, IM, IF_LOCKS),
     CALL(fcntl, IM, IF_LOCKS),
     CALL(statfs, IM, ALWAYS),
     CALL(fstatfs, IM, ON_FILE),
@@ -228,8 +229,14 @@ static bool creates(pid_t tid, long number, const uint64_t *args)
         return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
-static bool locks(uint64_t operation)
+static bool locks(pid_t tid, const struct call *call, const uint64_t *args)
 {
+        uint64_t operation = args[1];
+        if (call->number == SYS_flock)
+                return (operation & LOCK_UN) == 0;
+        if ((short)ptrace(PTRACE_PEEKDATA, tid, args[2], NULL) ==
+            F_UNLCK) /* l_type is what begins struct flock */
+                return false;
         return operation == F_SETLK || operation == F_SETLKW || operation == F_GETLK ||
                operation == F_OFD_SETLK || operation == F_OFD_SETLKW || operation == F_OFD_GETLK;
 }
@@ -253,7 +260,7 @@ static bool can_give(const struct trace *t, pid_t tid, const struct call *call, 
         case IF_CREATES:
                 return bit != S || creates(tid, call->number, args);
         case IF_LOCKS:
-                return locks(args[1]);
+                return locks(tid, call, args);
         case IF_CLONES:
                 return args[1] == FICLONE;
         case IF_UNIX_NAME:

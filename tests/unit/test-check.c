@@ -12,11 +12,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static json_t *parse(char *text)
@@ -233,6 +235,81 @@ static void images_are_looked_at(void **state)
         box_world_end(&w);
 }
 
+/* From here on the call fails with that error, in this case's process and for good. */
+static void refuse(int number, int error)
+{
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        assert_non_null(filter);
+        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), number, 0), 0);
+        assert_int_equal(seccomp_load(filter), 0);
+        seccomp_release(filter);
+}
+
+static void what_cannot_be_read_is_told_and_left(void **state)
+{
+        (void)state;
+        struct box_world w;
+        box_world_begin(&w);
+        struct boxlet_box *box = box_world_create(&w, "one");
+        assert_int_equal(boxlet_snapshot_create(box, NULL, NULL, &w.error), 0);
+        json_decref(check(&w, 1)); /* and the database is in memory */
+        unsigned blobs = box_world_count(&w, "home/images/blobs/sha256");
+        unsigned roots = box_world_count(&w, "home/images/rootfs");
+        refuse(SCMP_SYS(pread64), EIO);
+        cleanup_json json_t *found = check(&w, 1);
+        cleanup_free char *text = lines(found);
+        assert_non_null(strstr(text, "blob|"));
+        assert_non_null(strstr(text, "rootfs|"));
+        assert_non_null(strstr(text, "cannot be read: Input/output error"));
+        assert_null(strstr(text, "repaired"));
+        assert_int_equal(box_world_count(&w, "home/images/blobs/sha256"), blobs);
+        assert_int_equal(box_world_count(&w, "home/images/rootfs"), roots);
+        boxlet_box_free(box);
+        box_world_end(&w);
+}
+
+static void folders_that_cannot_be_read_are_told(void **state)
+{
+        (void)state;
+        struct box_world w;
+        char *text;
+        box_world_begin(&w);
+        struct boxlet_box *box = box_world_create(&w, "one");
+        assert_int_equal(boxlet_volume_create(w.boxlet, "data", NULL, NULL, &w.error), 0);
+        json_decref(check(&w, 1));
+        int status;
+        pid_t pid = fork(); /* this process is looked at for open descriptors, in a folder of /proc */
+        if (pid == 0) {
+                refuse(SCMP_SYS(getdents64), EIO);
+                bool told = boxlet_system_check(w.boxlet, 1, &text, &w.error) == -EIO &&
+                            strstr(w.error.text, "check the image store") != NULL &&
+                            boxlet_system_usage(w.boxlet, &text, &w.error) == -EIO;
+                _exit(told ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        boxlet_box_free(box);
+        box_world_end(&w);
+}
+
+static void a_lock_that_cannot_be_asked_leaves_the_box(void **state)
+{
+        (void)state;
+        struct box_world w;
+        char path[512], *text;
+        box_world_begin(&w);
+        struct boxlet_box *box = box_world_create(&w, "one");
+        (void)snprintf(path, sizeof(path), "home/boxes/%064d", 0);
+        assert_int_equal(mkdirat(w.fd, path, 0700), 0);
+        refuse(SCMP_SYS(flock), ENOMEM);
+        assert_int_equal(boxlet_system_check(w.boxlet, 1, &text, &w.error), -ENOMEM);
+        assert_int_equal(faccessat(w.fd, path, F_OK, 0), 0); /* it may be somebody's who makes it now */
+        assert_int_not_equal(boxlet_box_remove(box, 0, &w.error), 0);
+        assert_non_null(strstr(w.error.text, "Cannot allocate memory"));
+        boxlet_box_free(box);
+        box_world_end(&w);
+}
+
 static void an_image_that_a_box_needs_is_missed(void **state)
 {
         (void)state;
@@ -350,5 +427,8 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(an_image_that_a_box_needs_is_missed),
     cmocka_unit_test(usage_is_counted),
     cmocka_unit_test(the_doctor_looks_at_this_machine),
+    cmocka_unit_test(what_cannot_be_read_is_told_and_left),
+    cmocka_unit_test(folders_that_cannot_be_read_are_told),
+    cmocka_unit_test(a_lock_that_cannot_be_asked_leaves_the_box),
 };
 UNIT_TEST_MAIN(cases)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -200,6 +201,38 @@ static void a_lock_without_a_name_is_a_removed_box(void **state)
         assert_int_equal(life_create(box_fd, &err), -EEXIST);
 }
 
+/* From here on the call fails with that error, in this case's process and for good. */
+static void refuse(int number, int error)
+{
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        assert_non_null(filter);
+        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), number, 0), 0);
+        assert_int_equal(seccomp_load(filter), 0);
+        seccomp_release(filter);
+}
+
+static void a_lock_that_cannot_be_asked_is_not_free(void **state)
+{
+        (void)state;
+        int box_fd, lock = -1;
+        (void)unit_folder(&box_fd);
+        struct error err = ERROR_INIT;
+        cleanup_life_report struct life_report before, after;
+        assert_int_equal(life_create(box_fd, &err), 0);
+        write_state(box_fd, "{\"state\": \"running\"}");
+        assert_int_equal(life_look(box_fd, &err), 0);
+        life_read(box_fd, true, &before);
+        assert_int_equal(before.life, LIFE_DEAD);
+        assert_int_equal(before.error, 0);
+        refuse(SCMP_SYS(flock), ENOMEM);
+        assert_int_equal(life_look(box_fd, &err), -ENOMEM);
+        assert_non_null(strstr(err.text, strerror(ENOMEM)));
+        assert_true(life_is_held(box_fd));
+        assert_int_equal(life_take(box_fd, &lock, &err), -ENOMEM);
+        life_read(box_fd, true, &after);
+        assert_int_equal(after.error, -ENOMEM);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(the_lock_is_the_truth),
     cmocka_unit_test(a_held_box_says_what_it_does),
@@ -208,5 +241,6 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(one_of_two_starters_wins),
     cmocka_unit_test(who_looks_does_not_stop_a_starter),
     cmocka_unit_test(a_lock_without_a_name_is_a_removed_box),
+    cmocka_unit_test(a_lock_that_cannot_be_asked_is_not_free),
 };
 UNIT_TEST_MAIN(cases)
