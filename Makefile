@@ -38,10 +38,11 @@ test: ## all tests, with everything they need installed
 	@$(MAKE) --no-print-directory all
 	@tests/run
 
-test-crash: ## kill -9 at every system call of create, rm, import, snapshot, ...: an hour or two; CRASH_STEP=97 for a sample
+test-crash: ## kill -9, ENOSPC, EIO and ENOMEM at every system call of create, rm, pull, start, ...: a night; CRASH_STEP=97 for a sample
 	@tools/deps
 	@$(MAKE) --no-print-directory all
 	@tests/crash/run --step $(CRASH_STEP)
+	@set -e; for fault in ENOSPC ENOSPC+ EIO EIO+ ENOMEM ENOMEM+; do tests/crash/run --fault $$fault --step $(CRASH_STEP); done
 
 test-unit test-box test-docker test-lab: test-%:
 	@tools/deps

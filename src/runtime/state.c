@@ -101,10 +101,12 @@ static int refused(sqlite3 *db, int rc)
                 return sqlite3_system_errno(db);
         case SQLITE_PROTOCOL: /* a lock that could not be had */
                 return left;
-        case SQLITE_CORRUPT: /* a read that gives EIO is a damaged file for SQLite, and may work the next time
-                              */
+        case SQLITE_CORRUPT: /* for SQLite, also what cannot be read now */
                 (void)sqlite3_file_control(db, NULL, SQLITE_FCNTL_LAST_ERRNO, &last);
-                return last == EIO || left == EIO ? EIO : 0;
+                if (last == EIO || last == ENOMEM)
+                        return last;
+                return left == EIO || left == ENOMEM ? left
+                                                     : 0; /* of the log, whose last error is not told */
         default:
                 return 0;
         }
@@ -552,6 +554,7 @@ int state_check(struct state *s, struct error *err)
         int r = state_db_prepare(s, "PRAGMA quick_check(1)", &statement, err);
         if (r < 0)
                 return r;
+        errno = 0; /* what it is afterwards is of this */
         if (sqlite3_step(statement) != SQLITE_ROW)
                 return state_db_fail(s, err, "check tables");
         const char *text = (const char *)sqlite3_column_text(statement, 0);
@@ -559,7 +562,8 @@ int state_check(struct state *s, struct error *err)
                 return 0;
         if (text == NULL)
                 return state_db_fail(s, err, "check tables");
-        if (refused(s->db, SQLITE_CORRUPT) != 0)
-                return error_set(err, -EIO, "check tables in the database: %s", strerror(EIO));
+        int cause = refused(s->db, SQLITE_CORRUPT);
+        if (cause != 0)
+                return error_errno(err, -cause, "check tables in the database");
         return error_set(err, -EBADMSG, "the database is damaged: %.300s", text);
 }

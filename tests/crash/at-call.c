@@ -49,6 +49,7 @@ enum condition {
         IF_CREATES,   /* ENOSPC only if its flags make a file, all else always */
         IF_LOCKS,     /* flock(2), fcntl(2): of the operations only those that take a lock */
         IF_CLONES,    /* ioctl(2): the same for FICLONE */
+        IF_MOVES,     /* brk(2): not the question where the break is */
         IF_UNIX_NAME, /* bind(2): ENOSPC only for the file of a unix socket */
 };
 
@@ -126,7 +127,7 @@ static const struct call calls[] = {
     CALL(fstatfs, IM, ON_FILE),
     CALL(mmap, M, ALWAYS),
     CALL(mremap, M, ALWAYS),
-    CALL(brk, M, ALWAYS),
+    CALL(brk, M, IF_MOVES),
     CALL(mprotect, M, ALWAYS),
     CALL(clone, M, ALWAYS),
     CALL(fork, M, ALWAYS),
@@ -263,6 +264,8 @@ static bool can_give(const struct trace *t, pid_t tid, const struct call *call, 
                 return locks(tid, call, args);
         case IF_CLONES:
                 return args[1] == FICLONE;
+        case IF_MOVES:
+                return args[0] != 0;
         case IF_UNIX_NAME:
                 return bit == M || is_unix(tid, args[1]);
         default:
@@ -310,16 +313,37 @@ static int report(struct trace *t, long number)
         return fclose(file) != 0 || r < 0 ? fail(t->plan->report) : 0;
 }
 
+static int poke(pid_t tid, int reg, long value)
+{
+        return ptrace(PTRACE_POKEUSER, tid, sizeof(long) * (size_t)reg, value) < 0 ? fail("refuse a call")
+                                                                                   : 0;
+}
+
+/* To the second stop of a call, after it. 1 when it has come to that. */
+static int finish(pid_t tid)
+{
+        int status;
+        if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0 || waitpid(tid, &status, __WALL) < 0)
+                return -1;
+        return WIFSTOPPED(status);
+}
+
+/* brk(2) has no error: it says where the break is, which is then another than it was asked to be. */
+static int refuse_brk(pid_t tid, long wanted)
+{
+        int r = poke(tid, RDI, 0);
+        if (r == 0 && (r = finish(tid)) < 0)
+                return fail("refuse a call");
+        return r > 0 ? poke(tid, RDI, wanted) : r;
+}
+
 /* The kernel makes no call of number -1, and stops a second time when it has not made it. */
 static int refuse(const struct trace *t, pid_t tid)
 {
-        int status;
-        if (ptrace(PTRACE_POKEUSER, tid, sizeof(long) * ORIG_RAX, -1L) < 0 ||
-            ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0 || waitpid(tid, &status, __WALL) < 0)
+        int r = poke(tid, ORIG_RAX, -1);
+        if (r == 0 && (r = finish(tid)) < 0)
                 return fail("refuse a call");
-        if (WIFSTOPPED(status) && ptrace(PTRACE_POKEUSER, tid, sizeof(long) * RAX, -(long)t->plan->error) < 0)
-                return fail("refuse a call");
-        return 0;
+        return r > 0 ? poke(tid, RAX, -t->plan->error) : r;
 }
 
 /* At a call of the thread's. */
@@ -337,7 +361,7 @@ static int at_call(struct trace *t, pid_t tid)
         if (r != 0)
                 return r;
         if (t->plan->error != 0)
-                return refuse(t, tid);
+                return info.entry.nr == SYS_brk ? refuse_brk(tid, (long)info.entry.args[0]) : refuse(t, tid);
         return kill(t->pid, SIGKILL) < 0 ? fail("kill the command") : 0;
 }
 
