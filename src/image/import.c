@@ -70,8 +70,13 @@ static int walk_error(struct archive *a, const char *path, struct error *err)
         const char *why = archive_error_string(a);
         if (err != NULL && err->code < 0)
                 return err->code; /* on_tar_bytes() has said it */
-        return error_set(err, archive_errno(a) > 0 ? -archive_errno(a) : -EIO, "import '%.300s': %.300s",
-                         path, why != NULL ? why : "cannot be read");
+        int code = archive_errno(a) > 0 ? -archive_errno(a) : -EIO;
+        int r = error_set(err, code, "import '%.300s': %.300s", path, why != NULL ? why : "cannot be read");
+        if (err != NULL && archive_errno(a) > 0 && strstr(err->text, strerror(-code)) == NULL) {
+                struct error half = *err; /* libarchive often says what it could not do, and not why */
+                (void)error_errno(err, code, "%s", half.text);
+        }
+        return r;
 }
 
 static int walk_open(struct walk *w, struct packer *p, struct error *err)

@@ -96,9 +96,10 @@ static int refused(sqlite3 *db, int rc)
         if (rc == SQLITE_IOERR_NOMEM)
                 return ENOMEM;
         switch (rc & 0xff) {
-        case SQLITE_IOERR:
+        case SQLITE_IOERR: /* a commit that fails leaves it to errno */
         case SQLITE_CANTOPEN:
-                return sqlite3_system_errno(db);
+                last = sqlite3_system_errno(db);
+                return last != 0 ? last : left;
         case SQLITE_PROTOCOL: /* a lock that could not be had */
                 return left;
         case SQLITE_CORRUPT: /* for SQLite, also what cannot be read now */
