@@ -46,7 +46,7 @@ enum { S = 1, I = 2, M = 4, SI = S | I, SM = S | M, IM = I | M, SIM = S | I | M 
 enum condition {
         ALWAYS,
         ON_FILE,      /* the first argument is the descriptor of a file or folder, and none of 0 to 2 */
-        IF_CREATES,   /* ENOSPC only if its flags make a file, all else always */
+        IF_CREATES,   /* ENOSPC only if a file is to be made, all else always */
         IF_LOCKS,     /* flock(2), fcntl(2): of the operations only those that take a lock */
         IF_CLONES,    /* ioctl(2): the same for FICLONE */
         IF_MOVES,     /* brk(2): not the question where the break is */
@@ -89,7 +89,7 @@ static const struct call calls[] = {
     CALL(open, SIM, IF_CREATES),
     CALL(openat, SIM, IF_CREATES),
     CALL(openat2, SIM, IF_CREATES),
-    CALL(creat, SIM, ALWAYS),
+    CALL(creat, SIM, IF_CREATES),
     CALL(stat, IM, ALWAYS),
     CALL(lstat, IM, ALWAYS),
     CALL(fstat, IM, ON_FILE),
@@ -221,13 +221,49 @@ static bool is_on_file(pid_t pid, uint64_t fd)
         return (int)fd > 2 && stat(path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
+/* A text of the command's, cut when it is very long. */
+static void read_text(pid_t tid, uint64_t address, char *text, size_t size)
+{
+        size_t length = 0;
+        while (length + sizeof(long) < size) {
+                errno = 0;
+                long word = ptrace(PTRACE_PEEKDATA, tid, address + length, NULL);
+                if (errno != 0)
+                        break;
+                memcpy(text + length, &word, sizeof(word));
+                if (memchr(text + length, '\0', sizeof(word)) != NULL)
+                        return;
+                length += sizeof(word);
+        }
+        text[length] = '\0';
+}
+
+/* Whether the folder dir_fd of the command's has the name already. */
+static bool is_there(pid_t tid, int dir_fd, uint64_t address)
+{
+        char name[1024], path[1100];
+        struct stat st;
+        read_text(tid, address, name, sizeof(name));
+        if (name[0] == '/')
+                (void)snprintf(path, sizeof(path), "%s", name); /* fits, as the next do */
+        else if (dir_fd == AT_FDCWD)
+                (void)snprintf(path, sizeof(path), "/proc/%d/cwd/%s", (int)tid, name);
+        else
+                (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d/%s", (int)tid, dir_fd, name);
+        return stat(path, &st) == 0;
+}
+
+/* Whether the call makes a file: a name, or one without. */
 static bool creates(pid_t tid, long number, const uint64_t *args)
 {
-        uint64_t flags = args[number == SYS_open ? 1 : 2];
+        bool at = number != SYS_open && number != SYS_creat;
+        uint64_t flags = number == SYS_creat ? O_CREAT : args[at ? 2 : 1];
         if (number == SYS_openat2) /* of which it is the address */
                 flags =
                     (uint64_t)ptrace(PTRACE_PEEKDATA, tid, flags + offsetof(struct open_how, flags), NULL);
-        return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+        if ((flags & O_TMPFILE) == O_TMPFILE)
+                return true;
+        return (flags & O_CREAT) != 0 && !is_there(tid, at ? (int)args[0] : AT_FDCWD, args[at ? 1 : 0]);
 }
 
 static bool locks(pid_t tid, const struct call *call, const uint64_t *args)
