@@ -18,7 +18,12 @@ crash() {
 }
 
 @test "boxlet is killed at some of its system calls: nothing is lost, nothing is left, and the next try works" {
-        crash --step 397
+        crash --step 397 create rm import rmi snapshot restore snapshot-rm clone import-box volume check pull
+        [[ "${lines[-1]}" == *" kills" ]]
+}
+
+@test "the same where a machine starts, works or stops: no process is left, no lock is held" {
+        crash --step 397 start stop commit
         [[ "${lines[-1]}" == *" kills" ]]
 }
 
