@@ -857,7 +857,9 @@ static int update(const json_t *request, struct error *err, void *data)
         if (name != NULL)
                 events_rename(b->events, name);
         b->config.restart = restart;
-        b->config.cpus = cpus; /* of the next machine */
+        if (cpus != b->config.cpus || memory_bytes != b->config.memory_bytes)
+                b->config.template = NULL; /* it is of the old size: the next machine boots */
+        b->config.cpus = cpus;             /* of the next machine */
         b->config.memory_bytes = memory_bytes;
         if (b->life == LIFE_RESTING && restart.kind == RESTART_NO)
                 end_rest(b);

@@ -21,6 +21,7 @@
 #include "runtime/life.h"
 #include "runtime/mounts.h"
 #include "runtime/snapshot.h"
+#include "runtime/template.h"
 #include "runtime/volume.h"
 
 #include <dirent.h>
@@ -311,6 +312,15 @@ static void check_templates(struct check *c)
                 unseen(c, "folder", "templates", -errno);
 }
 
+static void check_machines(struct check *c)
+{
+        int r = template_collect(c->b->home_fd, c->repair);
+        if (r < 0)
+                unseen(c, "folder", TEMPLATES_FOLDER, r);
+        if (r > 0)
+                found(c, "leftover", TEMPLATES_FOLDER, c->repair, "a machine template that was not finished");
+}
+
 static void look_at_home(struct check *c, int dir_fd, const char *name)
 {
         if (strcmp(name, ".boxlet.db.backup") != 0)
@@ -346,6 +356,7 @@ static int check(struct check *c, struct error *err)
                 r = check_volumes(c, err);
         if (r == 0) {
                 check_templates(c);
+                check_machines(c);
                 each_entry(c, b->home_fd, b->home, look_at_home);
                 r = image_verify(c->store, c->repair, take_problem, c, err);
         }

@@ -338,6 +338,21 @@ char *template_get(const char *home, int home_fd, const struct template_machine 
         return asprintf(&path, "%s/" TEMPLATES_FOLDER "/%s", home, name) < 0 ? NULL : path;
 }
 
+int template_collect(int home_fd, bool repair)
+{
+        struct stat st;
+        cleanup_fd int fd = openat(home_fd, TEMPLATES_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        cleanup_fd int lock = fd < 0 ? -1 : openat(fd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 || lock < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? 0 : -errno; /* that: one is being made */
+        if (fstatat(fd, NEW_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        int r = repair ? path_remove_all_at(fd, NEW_NAME) : 0;
+        return r < 0 ? r : 1;
+}
+
 struct total {
         size_t count;
         uint64_t bytes;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ struct template_machine {
 /* The absolute path of a template for such a machine, made now if there is none; free() it. NULL if none can
  * be had (somebody else makes it right now, there is no room, ...): the machine then boots. */
 char *template_get(const char *home, int home_fd, const struct template_machine *machine);
+
+/* Whether somebody was killed while making one: 1, 0, or -errno. repair: what is left of it is removed. */
+int template_collect(int home_fd, bool repair);
 
 /* How many there are, and the bytes of disk that they take. */
 void template_sum(int home_fd, size_t *ret_count, uint64_t *ret_bytes);

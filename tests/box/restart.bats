@@ -64,11 +64,13 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         # the volume is still its own, and the machine is smaller
         boxlet exec q sh -c 'read -r _ a _ </data/first; read -r _ b _ </proc/meminfo; [ $b -lt 310000 ] && [ $a -gt 400000 ]'
 
-        # the policy of `update` holds for what runs: its init dies of a signal that is no wish to end, and again it has its volume
+        # the policy of `update` holds for what runs: its init dies of a signal that is no wish to end, and again it has its volume. So
+        # does the size, for the machine that its monitor starts then
+        boxlet update -m 200m --cpus 1 q >/dev/null
         boxlet kill -s HUP q
         eventually 60 restarted q 1
         eventually 60 state_is q running
-        boxlet exec q cat /data/first >/dev/null
+        boxlet exec q sh -c 'cat /data/first >/dev/null && [ $(nproc) -eq 1 ] && read -r _ b _ </proc/meminfo && [ $b -lt 205000 ]'
         # all of it is in the journal, under the name it has now
         [ "$(boxlet events --stream=false -f box=q --format '{{.Action}}' | grep -Ex 'create|pause|unpause|rename|update|restart' | tr '\n' ' ')" = \
                 'create pause unpause rename update restart ' ]

@@ -143,7 +143,15 @@ machines() { ls "$BOXLET_HOME/machines" | grep -E '^[0-9]+-[0-9]+k-'; }
         kill -9 "$pid"
         wait "$pid" || true
         no_processes
+        if [ -e "$BOXLET_HOME/machines/new" ]; then
+                run "$BOXLET" system check
+                [[ "$output" == *"machine template that was not finished"* ]]
+                "$BOXLET" system check --repair
+                [ ! -e "$BOXLET_HOME/machines/new" ]
+                mkdir "$BOXLET_HOME/machines/new"
+        fi
         "$BOXLET" run --rm --network none busybox true
         [ "$(machines | wc -l)" -eq 1 ]
         [ ! -e "$BOXLET_HOME/machines/new" ]
+        [ "$("$BOXLET" system check)" = "all is well" ]
 }
