@@ -308,7 +308,8 @@ enum {
  * Starts the box and its init. *ret_process (may be NULL with BOXLET_START_DETACHED) is init as a process
  * with the attached streams: nothing it prints is missed. Failing to start is told by this call when it is
  * known at once (a port that is taken, no kernel), else by boxlet_process_dispatch()/_wait() with the stage,
- * the reason and the console's end.
+ * the reason and the console's end. It does not wait for the machine; but on engine qemu the first start of a
+ * size of machine makes the one that others begin as copies of (docs/machine.md), a second or so.
  */
 struct boxlet_process;
 BOXLET_API int boxlet_box_start(struct boxlet_box *box, unsigned flags, struct boxlet_process **ret_process,

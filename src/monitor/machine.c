@@ -131,7 +131,7 @@ static int open_files(const struct machine_plan *plan, struct files *f, struct e
                 r = open_kvm(&f->kvm, err);
         if (r == 0)
                 r = shares_open(c->shares, &f->shares, err);
-        if (r == 0 && c->template != NULL)
+        if (r == 0 && c->template != NULL && c->kernel_arguments[0] == '\0')
                 open_template(c->template, f);
         return r;
 }
