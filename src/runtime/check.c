@@ -154,6 +154,10 @@ static void look_at_box(struct check *c, const struct state_box *box)
         cleanup_fd int box_fd = -1;
         cleanup_fd int lock_fd = -1;
         if (box_open_folder(b, box->id, &box_fd, &err) == -ENOENT) {
+                if (box->auto_remove && box->started_ns != 0) {
+                        (void)state_delete(b->state, box->id, &err); /* it has removed itself, as it was to */
+                        return;
+                }
                 found(c, "box", box->name, c->repair ? outcome_of(state_delete(b->state, box->id, &err)) : 0,
                       "its folder is gone: only its record is left");
                 return;

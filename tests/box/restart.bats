@@ -73,7 +73,7 @@ restarted() { [ "$(show "$1" .RestartCount)" -ge "$2" ]; }
         boxlet exec q sh -c 'cat /data/first >/dev/null && [ $(nproc) -eq 1 ] && read -r _ b _ </proc/meminfo && [ $b -lt 205000 ]'
         # all of it is in the journal, under the name it has now
         [ "$(boxlet events --stream=false -f box=q --format '{{.Action}}' | grep -Ex 'create|pause|unpause|rename|update|restart' | tr '\n' ' ')" = \
-                'create pause unpause rename update restart ' ]
+                'create pause unpause rename update restart update ' ]
         boxlet pause q
         boxlet rm -f q # also while it is paused
         no_processes

@@ -153,5 +153,7 @@ machines() { ls "$BOXLET_HOME/machines" | grep -E '^[0-9]+-[0-9]+k-'; }
         "$BOXLET" run --rm --network none busybox true
         [ "$(machines | wc -l)" -eq 1 ]
         [ ! -e "$BOXLET_HOME/machines/new" ]
-        [ "$("$BOXLET" system check)" = "all is well" ]
+        run "$BOXLET" system check
+        echo "$output"
+        [ "$output" = "all is well" ]
 }

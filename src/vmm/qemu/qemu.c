@@ -264,13 +264,15 @@ static int pairs_open(struct pairs *p, const struct qemu_machine *q)
             (q->config->template != CONFIG_TEMPLATE_NONE && socketpair(AF_UNIX, stream, 0, p->monitor) < 0) ||
             socketpair(AF_UNIX, stream, 0, p->console) < 0 || pipe2(p->words, O_CLOEXEC) < 0;
         int r = fails ? -errno : 0;
-        if (r == 0 && q->config->template == CONFIG_TEMPLATE_MAKE)
-                r = p->memory = dup(q->config->template_memory_fd);
-        else if (r == 0)
+        if (r == 0 && q->config->template == CONFIG_TEMPLATE_MAKE) {
+                p->memory = fcntl(q->config->template_memory_fd, F_DUPFD_CLOEXEC, 0);
+                r = p->memory < 0 ? -errno : 0;
+        } else if (r == 0) {
                 r = template_memory_new(q->config->memory_bytes, &p->memory);
+        }
         if (r < 0)
                 pairs_close(p);
-        return r < 0 ? r : 0;
+        return r;
 }
 
 static int spawn(struct qemu_machine *q, const struct qemu_plan *plan, struct error *err)
