@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -81,6 +82,18 @@ int fd_read_all(int fd, size_t maximum, char **ret_bytes, size_t *ret_size)
         *ret_bytes = take_ptr(&bytes);
         if (ret_size != NULL)
                 *ret_size = length;
+        return 0;
+}
+
+int fd_of_bytes(const char *name, const void *bytes, size_t size, int *ret_fd)
+{
+        cleanup_fd int fd = memfd_create(name, MFD_CLOEXEC);
+        int r = fd < 0 ? -errno : fd_write_full(fd, bytes, size);
+        if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+                r = -errno;
+        if (r < 0)
+                return r;
+        *ret_fd = take_fd(&fd);
         return 0;
 }
 

@@ -20,6 +20,10 @@ int fd_write_full(int fd, const void *bytes, size_t size);
  * free() it. */
 int fd_read_all(int fd, size_t maximum, char **ret_bytes, size_t *ret_size);
 
+/* A file in memory without a name, with those bytes, to be read from its beginning; the caller's. name: for
+ * /proc only. */
+int fd_of_bytes(const char *name, const void *bytes, size_t size, int *ret_fd);
+
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, int on);
 

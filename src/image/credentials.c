@@ -24,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -211,10 +210,12 @@ static int run_helper(const char *program, const char *input, struct buffer *ans
                       struct error *err)
 {
         int out[2];
-        cleanup_fd int in = memfd_create("registry", MFD_CLOEXEC);
-        if (in < 0 || fd_write_full(in, input, strlen(input)) < 0 || lseek(in, 0, SEEK_SET) < 0 ||
-            pipe2(out, O_CLOEXEC) < 0)
-                return error_errno(err, -errno, "run '%s'", program);
+        cleanup_fd int in = -1;
+        int r = fd_of_bytes("registry", input, strlen(input), &in);
+        if (r == 0 && pipe2(out, O_CLOEXEC) < 0)
+                r = -errno;
+        if (r < 0)
+                return error_errno(err, r, "run '%s'", program);
         cleanup_fd int out_read = out[0];
         cleanup_fd int out_write = out[1];
         cleanup_fd int pidfd = -1;
@@ -223,7 +224,7 @@ static int run_helper(const char *program, const char *input, struct buffer *ans
         const struct process_plan plan = {
             .hidden = true, .path = program, .argv = argv, .fds = fds, .fd_count = 2, .working_dir_fd = -1};
         pid_t pid;
-        int r = process_spawn(&plan, &pid, &pidfd, err);
+        r = process_spawn(&plan, &pid, &pidfd, err);
         if (r < 0)
                 return r;
         close_fd(&out_write);

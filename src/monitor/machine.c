@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "monitor/shares.h"
+#include "wire/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define QUIT_PATIENCE_MS 2000
@@ -100,7 +100,7 @@ static int open_kvm(int *ret_fd, struct error *err)
 bool machine_drop_template(const char *path)
 {
         cleanup_fd int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return folder >= 0 && unlinkat(folder, "state", 0) == 0;
+        return folder >= 0 && unlinkat(folder, TEMPLATE_STATE, 0) == 0;
 }
 
 /* Both or none: the template may be gone, and then the machine boots. */
@@ -109,8 +109,8 @@ static void open_template(const char *path, struct files *f)
         cleanup_fd int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0)
                 return;
-        f->memory = openat(folder, "memory", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        f->state = openat(folder, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        f->memory = openat(folder, TEMPLATE_MEMORY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        f->state = openat(folder, TEMPLATE_STATE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (f->memory < 0 || f->state < 0) {
                 close_fd(&f->memory);
                 close_fd(&f->state);
@@ -169,16 +169,8 @@ static int make_config_fd(const struct machine_plan *plan, bool from_template, i
         cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
         if (text == NULL)
                 return error_set(err, -ENOMEM, "describe the machine: out of memory");
-        cleanup_fd int fd = memfd_create("machine", MFD_CLOEXEC);
-        if (fd < 0)
-                return error_errno(err, -errno, "describe the machine");
-        int r = fd_write_full(fd, text, size);
-        if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-                r = -errno;
-        if (r < 0)
-                return error_errno(err, r, "describe the machine");
-        *ret_fd = take_fd(&fd);
-        return 0;
+        int r = fd_of_bytes("machine", text, size, ret_fd);
+        return r < 0 ? error_errno(err, r, "describe the machine") : 0;
 }
 
 static int spawn(struct machine *m, const struct machine_plan *plan, const struct files *f, int monitor_fd,

@@ -280,8 +280,7 @@ int boxlet_image_tag(struct boxlet *b, const char *source, const char *target, s
         return leave(b, error, &err, r);
 }
 
-/* Asked under enter(), after collect(): a record whose box removed itself keeps no image. */
-static int in_use(const char *id, void *data)
+int images_in_use(const char *id, void *data)
 {
         struct boxlet *b = data;
         struct error ignored = ERROR_INIT; /* its code says it */
@@ -299,7 +298,7 @@ int boxlet_image_remove(struct boxlet *b, const char *reference_or_id, int force
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
-                r = image_remove(store, reference_or_id, force != 0, in_use, b, &report, &err);
+                r = image_remove(store, reference_or_id, force != 0, images_in_use, b, &report, &err);
         if (r == 0)
                 tell_removed_images(b, report);
         if (r == 0 && ret_report != NULL)
@@ -319,7 +318,7 @@ int boxlet_image_prune(struct boxlet *b, int all, uint64_t *ret_freed_bytes, cha
         collect(b); /* a box that ended with --rm uses its image no more */
         int r = enter(b, &store, &err);
         if (r == 0)
-                r = image_prune(store, all != 0, in_use, b, &freed, &report, &err);
+                r = image_prune(store, all != 0, images_in_use, b, &freed, &report, &err);
         if (r == 0)
                 tell_removed_images(b, report);
         if (r == 0 && ret_freed_bytes != NULL)

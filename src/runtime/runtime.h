@@ -42,6 +42,10 @@ void boxlet_unref(struct boxlet *b);
 /* The image store, opened now if it was not; lent. The caller holds b->lock, or is alone with b. */
 int boxlet_store(struct boxlet *b, struct image_store **ret_store, struct error *err);
 
+/* Whether a box uses an image: an image_in_use_fn whose data is the struct boxlet. The caller holds b->lock,
+ * and has called collect(): a record whose box removed itself keeps no image. */
+int images_in_use(const char *id, void *data);
+
 /* The folder boxes/<id>; -ENOENT when the box is gone. */
 int box_open_folder(struct boxlet *b, const char *id, int *ret_fd, struct error *err);
 

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "wire/template.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -90,7 +90,7 @@ static enum found look(int templates_fd, const char *name, const char *key)
         if (fstatat(fd, "failed", &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return time(NULL) - st.st_mtime < TRY_AGAIN_S ? FOUND_FAILED : FOUND_NONE;
         (void)futimens(fd, NULL); /* it only orders them */
-        return faccessat(fd, "state", R_OK, 0) == 0 ? FOUND_WHOLE : FOUND_NONE;
+        return faccessat(fd, TEMPLATE_STATE, R_OK, 0) == 0 ? FOUND_WHOLE : FOUND_NONE;
 }
 
 /* ---- what there is ---- */
@@ -142,9 +142,9 @@ static int make_file(const struct maker *m, const char *name, int *ret_fd, struc
 
 static int open_all(struct maker *m, const struct template_machine *machine, struct error *err)
 {
-        int r = make_file(m, "memory", &m->memory, err);
+        int r = make_file(m, TEMPLATE_MEMORY, &m->memory, err);
         if (r == 0)
-                r = make_file(m, "state", &m->state, err);
+                r = make_file(m, TEMPLATE_STATE, &m->state, err);
         if (r == 0)
                 r = make_file(m, "console", &m->console, err);
         if (r == 0)
@@ -172,16 +172,10 @@ static int describe(const struct template_machine *machine, int *ret_fd, struct 
                       CHILD_STATE);
         size_t size;
         cleanup_free char *text = json == NULL ? NULL : json_print(json, &size);
-        cleanup_fd int fd = text == NULL ? -1 : memfd_create("machine", MFD_CLOEXEC);
         if (text == NULL)
                 return error_set(err, -ENOMEM, "out of memory");
-        int r = fd < 0 ? -errno : fd_write_full(fd, text, size);
-        if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-                r = -errno;
-        if (r < 0)
-                return error_errno(err, r, "describe the machine");
-        *ret_fd = take_fd(&fd);
-        return 0;
+        int r = fd_of_bytes("machine", text, size, ret_fd);
+        return r < 0 ? error_errno(err, r, "describe the machine") : 0;
 }
 
 static int spawn(struct maker *m, const struct template_machine *machine, struct error *err)
@@ -258,8 +252,8 @@ static int make_whole(int folder_fd, const struct template_machine *machine, str
 
 static int leave_reason(int folder_fd, const struct error *why)
 {
-        (void)unlinkat(folder_fd, "memory", 0); /* room is all that is lost */
-        (void)unlinkat(folder_fd, "state", 0);
+        (void)unlinkat(folder_fd, TEMPLATE_MEMORY, 0); /* room is all that is lost */
+        (void)unlinkat(folder_fd, TEMPLATE_STATE, 0);
         cleanup_fd int fd = openat(folder_fd, "failed", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         return fd < 0 ? -errno : fd_write_full(fd, why->text, strlen(why->text));
 }
@@ -360,11 +354,11 @@ struct total {
 
 static void add_one(int folder_fd, const char *name, void *data)
 {
-        static const char *const files[] = {"memory", "state"};
+        static const char *const files[] = {TEMPLATE_MEMORY, TEMPLATE_STATE};
         struct total *t = data;
         struct stat st;
         (void)name;
-        t->count += faccessat(folder_fd, "state", F_OK, 0) == 0;
+        t->count += faccessat(folder_fd, TEMPLATE_STATE, F_OK, 0) == 0;
         for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
                 t->bytes += fstatat(folder_fd, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0
                                 ? (uint64_t)st.st_blocks * 512

@@ -122,23 +122,13 @@ static int sum_volumes(struct boxlet *b, struct sum *s, struct error *err)
         return r;
 }
 
-/* As boxlet_image_prune() asks. */
-static int in_use(const char *id, void *data)
-{
-        struct boxlet *b = data;
-        struct error ignored = ERROR_INIT; /* its code says it */
-        bool used = true;
-        int r = state_image_used(b->state, id, &used, &ignored);
-        return r < 0 ? r : used;
-}
-
 static int sum_images(struct boxlet *b, struct sum *s, struct error *err)
 {
         struct image_store *store;
         struct image_usage usage = {0};
         int r = boxlet_store(b, &store, err);
         if (r == 0)
-                r = image_usage(store, in_use, b, &usage, err);
+                r = image_usage(store, images_in_use, b, &usage, err);
         *s = (struct sum){usage.images, usage.used_images, usage.total_bytes,
                           usage.total_bytes - usage.used_bytes};
         return r;

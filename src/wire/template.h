@@ -9,4 +9,9 @@
  */
 #define TEMPLATE_READY "boxlet-agent: no devices yet: this machine can be copied"
 
+/* Its files, in a folder of its own: the guest's memory, and the state of all else. One without a state is
+ * none. */
+#define TEMPLATE_MEMORY "memory"
+#define TEMPLATE_STATE  "state"
+
 #endif

@@ -3,9 +3,9 @@
  * at-call WHAT N REPORT COMMAND...: runs COMMAND and lets WHAT happen at the Nth system call of its process.
  * For x86-64 only.
  *
- *     kill                       SIGKILL before the call is made: a power-off for the process, none of its
- * code runs any more ENOSPC, EIO or ENOMEM      the call is not made and fails with this error ENOSPC+, EIO+,
- * ENOMEM+     so do all of its kind from this one on
+ * - kill: SIGKILL before the call is made: a power-off for the process, none of its code runs any more
+ * - ENOSPC, EIO or ENOMEM: the call is not made and fails with this error
+ * - ENOSPC+, EIO+ or ENOMEM+: so do all of its kind from this one on
  *
  * Calls of all threads count, in the order in which they come; those that the dynamic loader makes do not,
  * and for an error only those do that can give it (the table below). Of these, what goes to the descriptors 0

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,15 @@ void unit_skip(const char *reason)
         (void)printf("skipped: %s\n", reason);
         (void)fflush(NULL);
         _exit(EXIT_SKIPPED);
+}
+
+void unit_refuse(int number, int error)
+{
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        assert_non_null(filter);
+        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), number, 0), 0);
+        assert_int_equal(seccomp_load(filter), 0);
+        seccomp_release(filter);
 }
 
 static int run_here(const struct CMUnitTest *one)

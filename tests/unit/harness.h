@@ -30,6 +30,9 @@ const char *unit_folder(int *ret_fd);
 /* Ends the case as skipped, because what it needs is not on this machine. */
 _Noreturn void unit_skip(const char *reason);
 
+/* From here on the system call (SYS_flock, ...) fails with that error, in this process and for good. */
+void unit_refuse(int number, int error);
+
 #define UNIT_TEST_MAIN(cases)                                                            \
         int main(int argc, char **argv)                                                  \
         {                                                                                \

@@ -564,15 +564,6 @@ static void unusable_disks_are_refused(void **state)
         loop_free(loop);
 }
 
-static void forbid_uring(void)
-{
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-        assert_non_null(filter);
-        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0), 0);
-        assert_int_equal(seccomp_load(filter), 0);
-        seccomp_release(filter);
-}
-
 static void without_io_uring_threads_do_it(void **state)
 {
         (void)state;
@@ -582,7 +573,7 @@ static void without_io_uring_threads_do_it(void **state)
                 assert_string_equal(blk_engine_name(blk), "io_uring");
                 finish();
         }
-        forbid_uring();
+        unit_refuse(SCMP_SYS(io_uring_setup), EPERM);
         begin(BLK_ENGINE_AUTO);
         assert_string_equal(blk_engine_name(blk), "threads");
         assert_int_equal(ask(BLK_T_IN, 8, NULL, 512), BLK_S_OK);

@@ -235,16 +235,6 @@ static void images_are_looked_at(void **state)
         box_world_end(&w);
 }
 
-/* From here on the call fails with that error, in this case's process and for good. */
-static void refuse(int number, int error)
-{
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-        assert_non_null(filter);
-        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), number, 0), 0);
-        assert_int_equal(seccomp_load(filter), 0);
-        seccomp_release(filter);
-}
-
 static void what_cannot_be_read_is_told_and_left(void **state)
 {
         (void)state;
@@ -255,7 +245,7 @@ static void what_cannot_be_read_is_told_and_left(void **state)
         json_decref(check(&w, 1)); /* and the database is in memory */
         unsigned blobs = box_world_count(&w, "home/images/blobs/sha256");
         unsigned roots = box_world_count(&w, "home/images/rootfs");
-        refuse(SCMP_SYS(pread64), EIO);
+        unit_refuse(SCMP_SYS(pread64), EIO);
         cleanup_json json_t *found = check(&w, 1);
         cleanup_free char *text = lines(found);
         assert_non_null(strstr(text, "blob|"));
@@ -280,7 +270,7 @@ static void folders_that_cannot_be_read_are_told(void **state)
         int status;
         pid_t pid = fork(); /* this process is looked at for open descriptors, in a folder of /proc */
         if (pid == 0) {
-                refuse(SCMP_SYS(getdents64), EIO);
+                unit_refuse(SCMP_SYS(getdents64), EIO);
                 bool told = boxlet_system_check(w.boxlet, 1, &text, &w.error) == -EIO &&
                             strstr(w.error.text, "check the image store") != NULL &&
                             boxlet_system_usage(w.boxlet, &text, &w.error) == -EIO;
@@ -301,7 +291,7 @@ static void a_lock_that_cannot_be_asked_leaves_the_box(void **state)
         struct boxlet_box *box = box_world_create(&w, "one");
         (void)snprintf(path, sizeof(path), "home/boxes/%064d", 0);
         assert_int_equal(mkdirat(w.fd, path, 0700), 0);
-        refuse(SCMP_SYS(flock), ENOMEM);
+        unit_refuse(SCMP_SYS(flock), ENOMEM);
         assert_int_equal(boxlet_system_check(w.boxlet, 1, &text, &w.error), -ENOMEM);
         assert_int_equal(faccessat(w.fd, path, F_OK, 0), 0); /* it may be somebody's who makes it now */
         assert_int_not_equal(boxlet_box_remove(box, 0, &w.error), 0);

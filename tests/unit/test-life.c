@@ -201,16 +201,6 @@ static void a_lock_without_a_name_is_a_removed_box(void **state)
         assert_int_equal(life_create(box_fd, &err), -EEXIST);
 }
 
-/* From here on the call fails with that error, in this case's process and for good. */
-static void refuse(int number, int error)
-{
-        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-        assert_non_null(filter);
-        assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)error), number, 0), 0);
-        assert_int_equal(seccomp_load(filter), 0);
-        seccomp_release(filter);
-}
-
 static void a_lock_that_cannot_be_asked_is_not_free(void **state)
 {
         (void)state;
@@ -224,7 +214,7 @@ static void a_lock_that_cannot_be_asked_is_not_free(void **state)
         life_read(box_fd, true, &before);
         assert_int_equal(before.life, LIFE_DEAD);
         assert_int_equal(before.error, 0);
-        refuse(SCMP_SYS(flock), ENOMEM);
+        unit_refuse(SCMP_SYS(flock), ENOMEM);
         assert_int_equal(life_look(box_fd, &err), -ENOMEM);
         assert_non_null(strstr(err.text, strerror(ENOMEM)));
         assert_true(life_is_held(box_fd));
