@@ -169,9 +169,6 @@ static int begin(struct agent *agent, struct error *err)
         int r = loop_new(&agent->loop);
         if (r < 0)
                 return error_errno(err, r, "make the loop");
-        agent->own_pid_namespace_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-        if (agent->own_pid_namespace_fd < 0)
-                return error_errno(err, -errno, "open the own pid namespace");
         r = cgroup_begin(agent->setup->cgroup_folder, &agent->cgroup_root_fd, err);
         if (r == 0 && agent->setup->owns_machine)
                 r = network_raise_loopback(err);
@@ -201,7 +198,6 @@ static void done(struct agent *agent)
         source_free(agent->stop_timer);
         container_plan_free(agent->container);
         close_fd(&agent->cgroup_root_fd);
-        close_fd(&agent->own_pid_namespace_fd);
         close_fd(&agent->box_fd);
         close_fd(&agent->stop_events_fd);
         loop_free(agent->loop);
@@ -211,7 +207,6 @@ int agent_run(const struct agent_setup *setup, struct error *err)
 {
         struct agent agent = {.setup = setup,
                               .cgroup_root_fd = -1,
-                              .own_pid_namespace_fd = -1,
                               .box_fd = -1,
                               .stop_events_fd = -1,
                               .asked_to_boot = !setup->owns_machine,

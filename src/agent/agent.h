@@ -39,7 +39,6 @@ struct agent {
         struct names *names;           /* the box's name server, if it has one */
         struct boot_resolver resolver; /* what it works by */
         int cgroup_root_fd;
-        int own_pid_namespace_fd;
         bool asked_to_boot;
         bool booted;        /* the container's root is there */
         bool readonly_root; /* by the boot document */

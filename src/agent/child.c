@@ -3,13 +3,17 @@
  * From a fork of the agent to a process of the container, in this order:
  *
  *     1 descriptors and signals   nothing of the agent's is inherited
- *     2 place                     init: namespaces, mounts, root, devices; exec: joins init's namespaces
- *     3 terminal                  a pty of the container's own devpts, whose master goes to the agent
- *     4 user                      names looked up in the image, limits, groups, capabilities, seccomp
- *     5 execute                   found on the container's PATH, as the container's user
+ *     2 place                     init: mounts, root, devices; exec: joins init's namespaces, forks into its
+ * pid namespace 3 terminal                  a pty of the container's own devpts, whose master goes to the
+ * agent 4 user                      names looked up in the image, limits, groups, capabilities, seccomp 5
+ * execute                   found on the container's PATH, as the container's user
  *
  * Every failure is told through the status socket, which exec(2) closes. The process is not dumpable from the
  * start, so that nobody in the container can look into it, or at the agent's file through it, before exec(2).
+ * That does not keep out a root with CAP_SYS_PTRACE. So an exec has two processes: the first is of the
+ * agent's pid namespace, where nobody in the container sees it; what it makes as the agent's child, with
+ * CLONE_PARENT, has the container's root and no descriptor of the agent's but the status socket when it
+ * appears there.
  */
 #include "agent/child.h"
 
@@ -26,7 +30,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <sched.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,12 +42,15 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+int setns(int fd, int kind); /* <sched.h> cannot be had beside <linux/sched.h> */
+int unshare(int flags);
+
 #define DEVPTS_MAGIC 0x1cd1
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* Where the child keeps its descriptors once they are arranged; everything from CHILD_FDS_END on is closed.
  */
-enum { CHILD_STATUS_FD = 3, CHILD_INIT_FD, CHILD_LEAF_FD, CHILD_CGROUP_FD, CHILD_FDS_END };
+enum { CHILD_STATUS_FD = 3, CHILD_BIRTH_FD, CHILD_INIT_FD, CHILD_LEAF_FD, CHILD_CGROUP_FD, CHILD_FDS_END };
 
 static void tell(enum child_status_kind kind, int value, const char *text, const int *fd)
 {
@@ -73,10 +81,15 @@ static void place(int from, int to)
                 (void)close(to); /* may not be open */
 }
 
+static void close_places(unsigned first, unsigned last)
+{
+        (void)syscall(SYS_close_range, first, last, 0); /* Linux 5.9, ours is 6.1 */
+}
+
 static void arrange_descriptors(const struct child_plan *plan)
 {
-        int from[CHILD_FDS_END] = {plan->stdio[0],   plan->stdio[1], plan->stdio[2], plan->status_fd,
-                                   plan->init_pidfd, plan->leaf_fd,  plan->cgroup_fd};
+        int from[CHILD_FDS_END] = {plan->stdio[0], plan->stdio[1],   plan->stdio[2], plan->status_fd,
+                                   plan->birth_fd, plan->init_pidfd, plan->leaf_fd,  plan->cgroup_fd};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
         for (int i = 0; i < CHILD_FDS_END; i++) {
                 int source = i < 3 && from[i] < 0 ? null : from[i];
@@ -85,8 +98,8 @@ static void arrange_descriptors(const struct child_plan *plan)
         for (int i = 0; i < CHILD_FDS_END; i++)
                 place(from[i], i);
         for (int i = 3; i < CHILD_FDS_END; i++)
-                (void)fcntl(i, F_SETFD, FD_CLOEXEC);           /* those that are not open refuse */
-        (void)syscall(SYS_close_range, CHILD_FDS_END, ~0U, 0); /* Linux 5.9, ours is 6.1 */
+                (void)fcntl(i, F_SETFD, FD_CLOEXEC); /* those that are not open refuse */
+        close_places(CHILD_FDS_END, ~0U);
 }
 
 static void reset_signals(void)
@@ -141,7 +154,9 @@ static int enter_cgroup(const struct child_plan *plan, struct error *err)
                 return error_errno(err, -errno, "enter the cgroup for init");
         /* now no process is in the container's own cgroup, so its children can have controllers; done before
            exec(2), init finds them enabled */
-        return cgroup_delegate(CHILD_CGROUP_FD, err);
+        int r = cgroup_delegate(CHILD_CGROUP_FD, err);
+        close_places(CHILD_LEAF_FD, CHILD_CGROUP_FD); /* they lead to the agent's mounts */
+        return r;
 }
 
 static int set_names(const struct container_plan *plan, struct error *err)
@@ -217,14 +232,51 @@ static int make_container(const struct child_plan *plan, int *ret_master, struct
         return r;
 }
 
-static int join_container(const struct child_plan *plan, int *ret_master, struct error *err)
+/* In place of the cgroup's folder, from which a way leads up to the agent's: the same one as the root of a
+ * mount of its own. The process that is made has it for a moment (CLONE_INTO_CGROUP wants it). */
+static int confine_cgroup_fd(struct error *err)
 {
-        unsigned number;
-        int kinds = (int)(plan->container->namespaces & ~(uint64_t)CLONE_NEWPID);
+        cleanup_fd int tree = (int)syscall(SYS_open_tree, CHILD_CGROUP_FD, "",
+                                           AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (tree < 0 || dup3(tree, CHILD_CGROUP_FD, O_CLOEXEC) < 0)
+                return error_errno(err, -errno, "confine the cgroup");
+        return 0;
+}
+
+/* Joins the container; what returns is a child of the agent in the container's pid namespace. */
+static int join_container(const struct container_plan *container, struct error *err)
+{
+        int kinds = (int)container->namespaces &
+                    ~CLONE_NEWCGROUP; /* from within one, nothing is born outside of it */
+        int pidfd = -1;
+        struct clone_args args = {
+            .flags = CLONE_PIDFD | CLONE_PARENT | CLONE_INTO_CGROUP, /* with our exit signal */
+            .pidfd = (uint64_t)(uintptr_t)&pidfd,
+            .cgroup = CHILD_CGROUP_FD,
+        };
+        int r = confine_cgroup_fd(err);
+        if (r < 0)
+                return r;
         if (setns(CHILD_INIT_FD, kinds) < 0)
                 return error_errno(err, errno == ESRCH ? -ESRCH : -errno, "join the container");
-        if (!plan->task->terminal)
-                return 0;
+        long made = syscall(SYS_clone3, &args, sizeof(args));
+        if (made < 0)
+                return error_errno(err, -errno, "fork in the container");
+        if (made > 0) {
+                int32_t pid = (int32_t)made;
+                (void)fd_send(CHILD_BIRTH_FD, &pid, sizeof(pid), &pidfd, 1); /* else the end tells */
+                _exit(0);
+        }
+        if (container->namespaces & CLONE_NEWCGROUP && setns(CHILD_INIT_FD, CLONE_NEWCGROUP) < 0)
+                return error_errno(err, errno == ESRCH ? -ESRCH : -errno,
+                                   "join the container's cgroup namespace");
+        close_places(CHILD_BIRTH_FD, CHILD_CGROUP_FD);
+        return 0;
+}
+
+static int open_terminal(int *ret_master, struct error *err)
+{
+        unsigned number;
         cleanup_fd int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root_fd < 0)
                 return error_errno(err, -errno, "open the container's root");
@@ -382,7 +434,7 @@ static void leave_tiny_init(bool terminal, struct error *err)
                 fail(CHILD_FAILED, err);
         }
         if (pid > 0) {
-                (void)close(CHILD_STATUS_FD);
+                close_places(CHILD_STATUS_FD, ~0U);
                 (void)prctl(PR_SET_NAME, "boxlet-init");
                 tiny_init_run(pid);
         }
@@ -402,11 +454,15 @@ void child_main(const struct child_plan *plan)
         (void)prctl(PR_SET_DUMPABLE, 0); /* a valid value cannot be refused */
         arrange_descriptors(plan);
         reset_signals();
+        check(set_oom_score(task, &err), &err);
+        if (!plan->is_init)
+                check(join_container(plan->container, &err), &err);
         tell(CHILD_PID, (int)getpid(), "", NULL);
         check(setsid() < 0 ? error_errno(&err, -errno, "make a session") : 0, &err);
-        check(set_oom_score(task, &err), &err);
-        check(plan->is_init ? make_container(plan, &master, &err) : join_container(plan, &master, &err),
-              &err);
+        if (plan->is_init)
+                check(make_container(plan, &master, &err), &err);
+        else if (task->terminal)
+                check(open_terminal(&master, &err), &err);
         if (task->terminal)
                 check(take_terminal(master, task, &err), &err);
         close_fd(&master);

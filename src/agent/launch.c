@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forks processes of the container: clone3(2) straight into the right cgroup, and for an exec with the
- * container's pid namespace as the one for children, so that no process in between is needed. The agent has
- * one thread, so a raw clone without CLONE_VM is a fork(2).
+ * Forks processes of the container: init by clone3(2) straight into its cgroup and namespaces; an exec by a
+ * process in between, that joins the container and makes the one that is wanted as our child (child.c). The
+ * agent has one thread, so a raw clone without CLONE_VM is a fork(2).
  */
 #include "agent/launch.h"
 
@@ -19,8 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-
-int setns(int fd, int kind); /* <sched.h> cannot be had beside <linux/sched.h> */
+#include <sys/wait.h>
 
 #define PIPE_BYTES (256 << 10) /* room for a few frames each way; the kernel gives pages as they are used */
 
@@ -29,6 +28,7 @@ struct ends {
         int theirs[3];
         int ours[3];
         int status_theirs, status_ours;
+        int birth_theirs, birth_ours; /* of an exec */
 };
 
 static void close_all(struct ends *e)
@@ -39,6 +39,8 @@ static void close_all(struct ends *e)
         }
         close_fd(&e->status_theirs);
         close_fd(&e->status_ours);
+        close_fd(&e->birth_theirs);
+        close_fd(&e->birth_ours);
 }
 
 static int make_pipe(struct ends *e, int which)
@@ -55,13 +57,20 @@ static int make_pipe(struct ends *e, int which)
 
 static int make_ends(const struct launch_options *options, struct ends *ret_ends)
 {
-        struct ends e = {{-1, -1, -1}, {-1, -1, -1}, -1, -1};
-        int status[2];
+        struct ends e = {{-1, -1, -1}, {-1, -1, -1}, -1, -1, -1, -1};
+        int status[2], birth[2];
         int r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0 ? -errno : 0;
         if (r == 0) {
                 e.status_ours = status[0];
                 e.status_theirs = status[1];
                 r = fd_set_nonblocking(e.status_ours);
+        }
+        if (r == 0 && !options->is_init) {
+                r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, birth) < 0 ? -errno : 0;
+                if (r == 0) {
+                        e.birth_ours = birth[0];
+                        e.birth_theirs = birth[1];
+                }
         }
         for (int i = 0; r == 0 && i < 3 && !options->task->terminal; i++) {
                 if (i == 0 ? options->with_stdin : options->with_output)
@@ -74,29 +83,40 @@ static int make_ends(const struct launch_options *options, struct ends *ret_ends
         return r;
 }
 
-static pid_t fork_into(struct agent *agent, const struct launch_options *options, int *ret_pidfd)
+static pid_t fork_init(struct agent *agent, const struct launch_options *options, int *ret_pidfd)
 {
-        uint64_t kinds = options->is_init ? agent->container->namespaces & ~(uint64_t)CLONE_NEWCGROUP : 0;
-        int pidfd = -1;
         struct clone_args args = {
-            .flags = CLONE_PIDFD | CLONE_INTO_CGROUP | kinds,
-            .pidfd = (uint64_t)(uintptr_t)&pidfd,
+            .flags =
+                CLONE_PIDFD | CLONE_INTO_CGROUP | (agent->container->namespaces & ~(uint64_t)CLONE_NEWCGROUP),
+            .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
             .exit_signal = SIGCHLD,
             .cgroup = (uint64_t)options->cgroup_fd,
         };
-        bool joins = !options->is_init && agent->container->namespaces & CLONE_NEWPID;
-        if (joins && setns(options->init_pidfd, CLONE_NEWPID) < 0)
-                return -errno;
         long pid = syscall(SYS_clone3, &args, sizeof(args));
-        int clone_errno = errno;
-        if (pid == 0)
-                return 0;
-        if (joins)
-                (void)setns(agent->own_pid_namespace_fd, CLONE_NEWPID); /* our own: cannot be refused */
-        if (pid < 0)
-                return -clone_errno;
-        *ret_pidfd = pidfd;
-        return (pid_t)pid;
+        return pid < 0 ? -errno : (pid_t)pid;
+}
+
+static pid_t fork_exec(void)
+{
+        struct clone_args args = {.exit_signal = SIGCHLD};
+        long pid = syscall(SYS_clone3, &args, sizeof(args));
+        return pid < 0 ? -errno : (pid_t)pid;
+}
+
+/* The process in between makes the exec's, tells it, and ends. It waits for nobody, so we wait for it. */
+static pid_t adopt(pid_t between, const struct ends *e, int *ret_pidfd, struct error *err)
+{
+        int32_t pid = 0;
+        size_t count = 0;
+        struct child_status status;
+        ssize_t n = fd_receive(e->birth_ours, &pid, sizeof(pid), ret_pidfd, 1, &count);
+        while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+                ;
+        if (n == sizeof(pid) && count == 1)
+                return pid;
+        if (fd_receive(e->status_ours, &status, sizeof(status), NULL, 0, &count) == sizeof(status))
+                return error_set(err, status.value, "%.*s", (int)sizeof(status.text), status.text);
+        return error_set(err, -ECHILD, "the process that was to join the container ended early");
 }
 
 int launch(struct agent *agent, const struct launch_options *options, struct launched *ret_launched,
@@ -110,7 +130,7 @@ int launch(struct agent *agent, const struct launch_options *options, struct lau
         int r = make_ends(options, &e);
         if (r < 0)
                 return error_errno(err, r, "make pipes");
-        pid_t pid = fork_into(agent, options, &pidfd);
+        pid_t pid = options->is_init ? fork_init(agent, options, &pidfd) : fork_exec();
         if (pid == 0) {
                 struct child_plan plan = {
                     .task = options->task,
@@ -120,16 +140,23 @@ int launch(struct agent *agent, const struct launch_options *options, struct lau
                     .files = files,
                     .status_fd = e.status_theirs,
                     .stdio = {e.theirs[0], e.theirs[1], e.theirs[2]},
+                    .birth_fd = e.birth_theirs,
                     .init_pidfd = options->init_pidfd,
                     .leaf_fd = options->leaf_fd,
-                    .cgroup_fd = options->leaf_fd >= 0 ? options->cgroup_fd : -1,
+                    .cgroup_fd = !options->is_init || options->leaf_fd >= 0 ? options->cgroup_fd : -1,
                 };
                 child_main(&plan);
         }
+        close_fd(&e.birth_theirs);
+        if (pid < 0)
+                pid = error_errno(err, pid, "fork");
+        else if (!options->is_init)
+                pid = adopt(pid, &e, &pidfd, err);
         if (pid < 0) {
                 close_all(&e);
-                return error_errno(err, pid, "fork");
+                return pid;
         }
+        close_fd(&e.birth_ours);
         for (int i = 0; i < 3; i++) {
                 close_fd(&e.theirs[i]);
                 ret_launched->stdio[i] = e.ours[i];

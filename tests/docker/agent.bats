@@ -28,6 +28,9 @@ ulimit -c unlimited
 sh -c 'kill -SEGV $$; sleep 1'
 echo "crashed with $?"
 sleep 1
+# ... and when a cgroup of version 1 gets empty (release_agent): such hierarchies are made in the first cgroup namespace only
+mkdir /tmp/v1
+for what in none,name=escape memory cpu,pids; do mount -t cgroup -o $what none /tmp/v1 && ls /tmp/v1/release_agent; done
 ls /tmp/ran
 SCRIPT
         echo "$output"
@@ -37,7 +40,23 @@ SCRIPT
         [ "$(grep -c 'No such file' <<<"$output")" -eq 4 ]
         [[ "$output" == *"/tmp/mem"*"No such device"* ]]
         [[ "$output" == *"it is locked in memory"* ]]
+        [ "$(grep -c '^mount: .*denied' <<<"$output")" -eq 3 ]
         [[ "$output" != *"/comm"* ]]
+}
+
+@test "neither an init of ours nor an exec leads root to the agent, from its first moment on" {
+        busybox_tree "$BATS_TEST_TMPDIR/tree"
+        cc -static -O1 -Wall -Werror -D_GNU_SOURCE -o "$BATS_TEST_TMPDIR/tree/bin/watcher" "$ROOT/tests/docker/watcher.c"
+        boxlet import "$BATS_TEST_TMPDIR/tree" watched >/dev/null
+        boxlet run -d --name watched --init --support-docker --network none watched watcher /enough >/dev/null
+        for _ in $(seq 20); do boxlet exec watched true; done
+        [ "$(boxlet exec watched stat -f -c 0x%t /proc/1/exe)" = 0x858458f6 ] # RAMFS_MAGIC: it has no file handles
+        boxlet exec watched touch /enough
+        [ "$(boxlet wait watched)" -eq 0 ]
+        run boxlet logs watched
+        echo "$output"
+        [ "$output" = "looked more than 100 times" ]
+        boxlet rm watched >/dev/null
 }
 
 @test "root with every capability has no way to the host by vsock" {

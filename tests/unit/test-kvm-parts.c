@@ -235,6 +235,7 @@ static void command_line(void **state)
         cleanup_free char *text = arguments_make(&a);
         assert_non_null(strstr(text, "console=hvc0 quiet "));
         assert_non_null(strstr(text, " reboot=k "));
+        assert_non_null(strstr(text, " rootfstype=ramfs "));
         assert_non_null(
             strstr(text, " virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6 extra=1"));
         assert_null(strstr(text, "lapic_timer_hz"));

@@ -171,6 +171,7 @@ static void kernel_words_stay_one_word(void **state)
         assert_int_equal(find(&p, "-incoming"), -1);
         assert_non_null(strstr(append, "panic=-1"));
         assert_non_null(strstr(append, "reboot=t"));
+        assert_non_null(strstr(append, "rootfstype=ramfs"));
         qemu_plan_done(&p);
 }
 

@@ -3,7 +3,8 @@
  * What the kernel is told: reboot by the keyboard controller's line, which is one write to a port (a triple
  * fault then is a crash and nothing else); at once after a panic; no tests of itself and no calibrations,
  * since kvmclock knows; where its devices are. Without a serial port its driver is not to look for one: that
- * is some twenty exits.
+ * is some twenty exits. The initramfs becomes a ramfs, which has no file handles: what is of it in /proc
+ * leads nobody further.
  */
 #include "vmm/kvm/arguments.h"
 
@@ -14,7 +15,7 @@
 
 #define COMMON                                                                                        \
         "reboot=k panic=-1 tsc=reliable no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1 " \
-        "cryptomgr.notests noreplace-smp swiotlb=noforce"
+        "cryptomgr.notests noreplace-smp swiotlb=noforce rootfstype=ramfs"
 
 /* KVM's local APIC timer counts at 1 GHz; kernel/README.md has the argument. */
 #define TIMER " lapic_timer_hz=1000000000"

@@ -62,10 +62,13 @@ enum qemu_fd {
 
 /* What the guest's kernel is told, before the caller's own words:
  * reboot by triple fault, at once after a panic; no calibrations and self-tests that an emulated CPU makes
- * slow: its local APIC timer counts at 1 GHz, and its TSC is the host's (kernel/README.md). */
+ * slow: its local APIC timer counts at 1 GHz, and its TSC is the host's (kernel/README.md). The initramfs
+ * becomes a ramfs, which has no file handles: what is of it in /proc, an init's or an exec's file, leads
+ * nobody further (open_by_handle_at(2)). */
 #define KERNEL_ARGUMENTS                                                                         \
         "console=ttyS0 quiet reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on " \
-        "rcupdate.rcu_expedited=1 cryptomgr.notests noreplace-smp swiotlb=noforce lapic_timer_hz=1000000000"
+        "rcupdate.rcu_expedited=1 cryptomgr.notests noreplace-smp swiotlb=noforce "              \
+        "lapic_timer_hz=1000000000 rootfstype=ramfs"
 
 static int add(struct qemu_plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int add(struct qemu_plan *p, const char *format, ...)
