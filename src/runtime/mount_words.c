@@ -63,26 +63,6 @@ static int out_of_memory(const struct draft *d, struct error *err)
         return error_set(err, -ENOMEM, "%s '%.300s': out of memory", d->what, d->text);
 }
 
-/* "/a//b/./c/../d/" -> "/a/b/d", in place; path is absolute. */
-static void clean(char *path)
-{
-        char *to = path;
-        for (const char *from = path; *from != '\0';) {
-                size_t size = strcspn(from + 1, "/");
-                if (size == 2 && strncmp(from + 1, "..", 2) == 0) {
-                        while (to > path && *--to != '/')
-                                ;
-                } else if (size > 0 && !(size == 1 && from[1] == '.')) {
-                        memmove(to, from, size + 1);
-                        to += size + 1;
-                }
-                from += size + 1;
-        }
-        if (to == path)
-                *to++ = '/';
-        *to = '\0';
-}
-
 /* ".", "..", "./x", "../x": a path that can be told from a name. */
 static bool is_relative(const char *text)
 {
@@ -170,7 +150,7 @@ static int finish(struct draft *d, struct mount_request *ret_request, struct err
                 return r;
         if (d->target == NULL || d->target[0] != '/')
                 return bad(d, err, "the place in the box is no absolute path");
-        clean(d->target);
+        words_clean_path(d->target);
         if (d->target[1] == '\0')
                 return bad(d, err, "the place in the box cannot be /");
         r = finish_source(d, &request, err);

@@ -13,6 +13,7 @@
  */
 #include "runtime/profile.h"
 
+#include "base/cleanup.h"
 #include "runtime/words.h"
 
 #include <errno.h>
@@ -58,7 +59,8 @@ static bool hides(const char *path, size_t size, const char *below)
  * a disk of the client's. */
 static const char *hidden_by(const char *path, size_t size, bool is_disk)
 {
-        static const char *const needed[] = {"/sys/fs/cgroup", "/proc/sys", "/dev/pts", ENGINE_DATA};
+        static const char *const needed[] = {"/sys/fs/cgroup", "/proc/sys", "/dev/pts",
+                                             "/dev/net/tun",   "/dev/fuse", ENGINE_DATA};
         size_t count = sizeof(needed) / sizeof(needed[0]) - is_disk;
         for (size_t i = 0; i < count; i++) {
                 if (hides(path, size, needed[i]))
@@ -70,7 +72,13 @@ static const char *hidden_by(const char *path, size_t size, bool is_disk)
 static int check_tmpfs(const char *const *tmpfs, struct error *err)
 {
         for (; tmpfs != NULL && *tmpfs != NULL; tmpfs++) {
-                const char *hidden = hidden_by(*tmpfs, strcspn(*tmpfs, ":"), false);
+                cleanup_free char *path = strndup(*tmpfs, strcspn(*tmpfs, ":"));
+                if (path == NULL)
+                        return error_set(err, -ENOMEM, "create box: out of memory");
+                if (path[0] != '/')
+                        continue; /* refused with its form (words_tmpfs) */
+                words_clean_path(path);
+                const char *hidden = hidden_by(path, strlen(path), false);
                 if (hidden != NULL)
                         return error_set(err, -EINVAL,
                                          "create box: --support-docker and --tmpfs %s contradict each "

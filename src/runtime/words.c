@@ -246,6 +246,25 @@ static int add_tmpfs_option(json_t *options, const char *option)
         return json_array_append_new(options, json_string(option));
 }
 
+void words_clean_path(char *path)
+{
+        char *to = path;
+        for (const char *from = path; *from != '\0';) {
+                size_t size = strcspn(from + 1, "/");
+                if (size == 2 && strncmp(from + 1, "..", 2) == 0) {
+                        while (to > path && *--to != '/')
+                                ;
+                } else if (size > 0 && !(size == 1 && from[1] == '.')) {
+                        memmove(to, from, size + 1);
+                        to += size + 1;
+                }
+                from += size + 1;
+        }
+        if (to == path)
+                *to++ = '/';
+        *to = '\0';
+}
+
 int words_tmpfs(const char *text, json_t **ret_mount, struct error *err)
 {
         cleanup_free char *copy = strdup(text);
@@ -255,7 +274,9 @@ int words_tmpfs(const char *text, json_t **ret_mount, struct error *err)
         char *rest = strchr(copy, ':');
         if (rest != NULL)
                 *rest++ = '\0';
-        if (copy[0] != '/' || copy[1] == '\0' || strstr(copy, "/../") != NULL)
+        if (copy[0] == '/')
+                words_clean_path(copy);
+        if (copy[0] != '/' || copy[1] == '\0')
                 return error_set(err, -EINVAL, "tmpfs '%s': the form is /PATH[:options]", text);
         for (char *option; rest != NULL && (option = strsep(&rest, ",")) != NULL;) {
                 if (option[0] == '\0')

@@ -24,6 +24,9 @@ json_t *words_capability_names(uint64_t set);
 /* "name=soft[:hard]" -> {"type", "soft", "hard"} of the OCI runtime-spec. */
 int words_ulimit(const char *text, json_t **ret_rlimit, struct error *err);
 
+/* "/a//b/./c/../d/" -> "/a/b/d", in place; path is absolute. */
+void words_clean_path(char *path);
+
 /* "PATH[:options]" -> an OCI mount with docker's defaults. */
 int words_tmpfs(const char *text, json_t **ret_mount, struct error *err);
 

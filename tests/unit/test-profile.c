@@ -166,8 +166,19 @@ static void contradictions_are_refused(void **state)
 {
         (void)state;
         static const char *const drop[] = {"NET_RAW", NULL};
-        static const char *const hiding[] = {
-            "/var/lib/docker", "/var/lib/docker/:size=1g", "/var", "/", "/proc", "/sys/fs/cgroup"};
+        static const char *const hiding[] = {"/var/lib/docker",
+                                             "/var/lib/docker/:size=1g",
+                                             "/var",
+                                             "/",
+                                             "/proc",
+                                             "/sys/fs/cgroup",
+                                             "/var/lib//docker",
+                                             "/var/lib/./docker",
+                                             "/var/x/../lib",
+                                             "/run/..",
+                                             "/sys/./fs/cgroup",
+                                             "/dev/net",
+                                             "/dev//fuse:size=1m"};
         static const char *const fine[] = {"/tmp",          "/run",     "/var/lib/docker/tmp",
                                            "/var/lib/dock", "/dev/shm", NULL};
         struct boxlet_box_options o = BOXLET_BOX_OPTIONS_INIT;

@@ -91,12 +91,13 @@ static void ulimits(void **state)
         }
 }
 
-static void check_tmpfs(const char *text, const char *expected)
+static void check_tmpfs(const char *text, const char *expected_destination, const char *expected)
 {
         struct error err = ERROR_INIT;
         json_t *json;
         if (words_tmpfs(text, &json, &err) < 0)
                 fail_msg("%s: %s", text, err.text);
+        assert_string_equal(json_string_value(json_object_get(json, "destination")), expected_destination);
         char *printed = json_print(json_object_get(json, "options"), NULL);
         assert_string_equal(printed, expected);
         free(printed);
@@ -106,12 +107,12 @@ static void check_tmpfs(const char *text, const char *expected)
 static void tmpfs_options_over_dockers(void **state)
 {
         (void)state;
-        check_tmpfs("/run", "[\"noexec\",\"nosuid\",\"nodev\",\"rw\"]");
-        check_tmpfs("/run:size=64m,mode=1777",
+        check_tmpfs("/run", "/run", "[\"noexec\",\"nosuid\",\"nodev\",\"rw\"]");
+        check_tmpfs("/run//:size=64m,mode=1777", "/run",
                     "[\"noexec\",\"nosuid\",\"nodev\",\"rw\",\"size=64m\",\"mode=1777\"]");
-        check_tmpfs("/run:exec,ro", "[\"exec\",\"nosuid\",\"nodev\",\"ro\"]");
+        check_tmpfs("/./var/../run/a:exec,ro", "/run/a", "[\"exec\",\"nosuid\",\"nodev\",\"ro\"]");
         static const char *const wrong[] = {
-            "run", "/", "", "/a/../b", "/run:size=", "/run:bad", "/run:size=1;2", "/run:lowerdir=/etc"};
+            "run", "/", "", "/a/..", "/run:size=", "/run:bad", "/run:size=1;2", "/run:lowerdir=/etc"};
         struct error err = ERROR_INIT;
         json_t *json;
         for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
