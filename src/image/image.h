@@ -67,13 +67,16 @@ int image_pull(struct image_store *store, const char *reference, const char *pla
 int image_open_rootfs(struct image_store *store, const struct image *image,
                       const struct image_observer *observer, int *ret_fd, struct error *err);
 
-int image_load(struct image_store *store, int fd, const char *path, const struct image_observer *observer,
-               char **ret_names, struct error *err);
+/* platform NULL: linux/amd64; an image of an archive for several is that one, and an image for another is
+ * refused. */
+int image_load(struct image_store *store, int fd, const char *path, const char *platform,
+               const struct image_observer *observer, char **ret_names, struct error *err);
 int image_save(struct image_store *store, const char *const *references, size_t count, const char *format,
                int fd, const struct image_observer *observer, struct error *err);
+/* platform NULL: linux/amd64; what the image says that it is for. */
 int image_import(struct image_store *store, int fd, const char *path, const char *reference,
-                 const char *const *changes, const struct image_observer *observer, char **ret_id,
-                 struct error *err);
+                 const char *platform, const char *const *changes, const struct image_observer *observer,
+                 char **ret_id, struct error *err);
 
 /* Where the bytes of a new layer go. */
 typedef int (*image_write_fn)(void *data, const void *bytes, size_t size, struct error *err);

@@ -8,6 +8,7 @@
  */
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "image/manifest.h"
 #include "image/changes.h"
 #include "image/layer-stream.h"
 #include "image/make.h"
@@ -195,8 +196,8 @@ static int pack_folder(struct packer *p, const char *path, struct error *err)
 
 /* ---- the image ---- */
 
-static int make_config(const char *diff_id, const char *const *changes, json_t **ret_config,
-                       struct error *err)
+static int make_config(const struct platform *platform, const char *diff_id, const char *const *changes,
+                       json_t **ret_config, struct error *err)
 {
         char now[32];
         int r = make_time(now, err);
@@ -204,9 +205,10 @@ static int make_config(const char *diff_id, const char *const *changes, json_t *
                 return r;
         cleanup_json json_t *config =
             json_pack("{s:s, s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", now, "architecture",
-                      "amd64", "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
-                      "history", "created", now, "comment", "imported");
-        if (config == NULL)
+                      platform->architecture, "os", platform->os, "config", "rootfs", "type", "layers",
+                      "diff_ids", diff_id, "history", "created", now, "comment", "imported");
+        if (config == NULL || (platform->variant[0] != '\0' &&
+                               json_object_set_new(config, "variant", json_string(platform->variant)) < 0))
                 return error_set(err, -ENOMEM, "import: out of memory");
         for (; changes != NULL && *changes != NULL; changes++) {
                 r = changes_apply(*changes, json_object_get(config, "config"), err);
@@ -218,13 +220,15 @@ static int make_config(const char *diff_id, const char *const *changes, json_t *
 }
 
 static int import_locked(struct image_store *store, int fd, const char *path, const char *name,
-                         const char *const *changes, const struct image_observer *observer,
-                         char ret_id[DIGEST_TEXT_SIZE], struct error *err)
+                         const struct platform *platform, const char *const *changes,
+                         const struct image_observer *observer, char ret_id[DIGEST_TEXT_SIZE],
+                         struct error *err)
 {
         struct packer p = {.observer = observer};
         struct packed layer;
         cleanup_json json_t *config = NULL;
-        int r = make_config("", changes, &config, err); /* mistakes in changes are told before the work */
+        int r = make_config(platform, "", changes, &config,
+                            err); /* mistakes in changes are told before the work */
         json_decref(config);
         config = NULL;
         if (r == 0)
@@ -235,7 +239,7 @@ static int import_locked(struct image_store *store, int fd, const char *path, co
                 r = packer_finish(&p, &layer, err);
         packer_done(&p);
         if (r == 0)
-                r = make_config(layer.diff_id, changes, &config, err);
+                r = make_config(platform, layer.diff_id, changes, &config, err);
         if (r < 0)
                 return r;
         cleanup_json json_t *layers = json_pack("[o]", make_layer(&layer));
@@ -245,20 +249,23 @@ static int import_locked(struct image_store *store, int fd, const char *path, co
 }
 
 int image_import(struct image_store *store, int fd, const char *path, const char *reference,
-                 const char *const *changes, const struct image_observer *observer, char **ret_id,
-                 struct error *err)
+                 const char *platform, const char *const *changes, const struct image_observer *observer,
+                 char **ret_id, struct error *err)
 {
         struct error problem = ERROR_INIT; /* never NULL below */
         cleanup_free char *name = NULL;
         cleanup_fd int lock = -1;
         char id[DIGEST_TEXT_SIZE];
+        struct platform of;
         if ((fd < 0) == (path == NULL))
                 return error_set(err, -EINVAL, "import: give either a descriptor or a folder");
         int r = make_name(reference, &name, &problem);
         if (r == 0)
+                r = platform_parse(platform, &of, &problem);
+        if (r == 0)
                 r = store_lock_in_use(store, &lock, &problem);
         if (r == 0)
-                r = import_locked(store, fd, path, name, changes, observer, id, &problem);
+                r = import_locked(store, fd, path, name, &of, changes, observer, id, &problem);
         close_fd(&lock);
         if (r < 0) {
                 (void)store_sweep(

@@ -349,8 +349,8 @@ static int load_all(struct load *l, struct error *err)
         return r == -ENOENT ? load_oci(l, err) : r;
 }
 
-int image_load(struct image_store *store, int fd, const char *path, const struct image_observer *observer,
-               char **ret_names, struct error *err)
+int image_load(struct image_store *store, int fd, const char *path, const char *platform,
+               const struct image_observer *observer, char **ret_names, struct error *err)
 {
         struct load l = {.store = store, .observer = observer, .names = BUFFER_INIT(NAMES_MAX)};
         cleanup_fd int lock = -1;
@@ -359,7 +359,7 @@ int image_load(struct image_store *store, int fd, const char *path, const struct
                 return error_set(err, -EINVAL, "load: give either a descriptor or a folder");
         int r = store_lock_in_use(store, &lock, err);
         if (r == 0)
-                r = platform_parse(NULL, &l.platform, err);
+                r = platform_parse(platform, &l.platform, err);
         if (r == 0)
                 r = path != NULL ? source_open_folder(path, &source, err)
                                  : source_open_archive(store, fd, observer, &source, err);

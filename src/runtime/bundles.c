@@ -247,7 +247,7 @@ static int settle_image(struct loading *l, struct error *err)
         if (r == 0 && l->image_fd >= 0) {
                 r = lseek(l->image_fd, 0, SEEK_SET) < 0
                         ? error_errno(err, -errno, "read its image")
-                        : image_load(store, l->image_fd, NULL, observer, &names, err);
+                        : image_load(store, l->image_fd, NULL, NULL, observer, &names, err);
                 free(names);
         }
         if (r == 0)

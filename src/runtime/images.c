@@ -216,7 +216,7 @@ int boxlet_image_load(struct boxlet *b, int fd, const char *path, const struct b
         if (r == 0)
                 r = take_options(options, &o, &progress, &observer, &err);
         if (r == 0)
-                r = image_load(store, fd, path, observer, &names, &err);
+                r = image_load(store, fd, path, o.platform, observer, &names, &err);
         if (r == 0)
                 tell_each(b, "load", names);
         if (r == 0 && ret_names != NULL)
@@ -258,7 +258,7 @@ int boxlet_image_import(struct boxlet *b, int fd, const char *path, const char *
         if (r == 0)
                 r = take_options(options, &o, &progress, &observer, &err);
         if (r == 0)
-                r = image_import(store, fd, path, reference, changes, observer, &id, &err);
+                r = image_import(store, fd, path, reference, o.platform, changes, observer, &id, &err);
         if (r == 0)
                 tell_image(b, "import", id, reference);
         if (r == 0 && ret_id != NULL)

@@ -86,7 +86,8 @@ static int run(struct image_store *store, int count, char **args, struct error *
                 return print_report(image_prune(store, command[5] != '\0', NULL, NULL, &freed, &report, err),
                                     &report);
         if (strcmp(command, "load") == 0)
-                return print_report(image_load(store, count > 1 ? -1 : 0, args[1], &observer, &report, err),
+                return print_report(image_load(store, count > 1 ? -1 : 0, args[1], NULL, &observer, &report,
+                                               err),
                                     &report);
         if (count < 2)
                 return error_set(err, -EINVAL, "usage: see the source");
@@ -96,8 +97,8 @@ static int run(struct image_store *store, int count, char **args, struct error *
                 return print_report(image_remove(store, args[1], *command == 'f', NULL, NULL, &report, err),
                                     &report);
         if (strcmp(command, "import") == 0)
-                return print_report(image_import(store, count > 2 ? -1 : 0, args[2], args[1], NULL, &observer,
-                                                 &report, err),
+                return print_report(image_import(store, count > 2 ? -1 : 0, args[2], args[1], NULL, NULL,
+                                                 &observer, &report, err),
                                     &report);
         if (count < 3)
                 return error_set(err, -EINVAL, "usage: see the source");

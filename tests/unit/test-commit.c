@@ -37,7 +37,7 @@ static char *import(struct fixture *f)
         cleanup_fd int fd = memfd_create("tar", MFD_CLOEXEC);
         assert_int_equal(fd_write_full(fd, tar.bytes, tar.size), 0);
         assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-        if (image_import(f->store, fd, NULL, "base:1", changes, NULL, &id, &f->err) < 0)
+        if (image_import(f->store, fd, NULL, "base:1", NULL, changes, NULL, &id, &f->err) < 0)
                 fail_msg("%s", f->err.text);
         tar_done(&tar);
         return id;

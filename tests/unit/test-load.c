@@ -79,7 +79,7 @@ static int load_bytes(struct fixture *f, const void *bytes, size_t size, char **
 {
         int fd = memory_file(bytes, size);
         f->err = (struct error)ERROR_INIT;
-        int r = image_load(f->store, fd, NULL, NULL, names, &f->err);
+        int r = image_load(f->store, fd, NULL, NULL, NULL, names, &f->err);
         close(fd);
         return r;
 }
@@ -213,7 +213,7 @@ static void compressed_archives_and_pipes_will_do(void **state)
                 _exit(0);
         }
         close(fds[1]);
-        assert_int_equal(image_load(f.store, fds[0], NULL, NULL, &names, &f.err), 0);
+        assert_int_equal(image_load(f.store, fds[0], NULL, NULL, NULL, &names, &f.err), 0);
         assert_string_equal(names, "docker.io/library/a:1\n");
         close(fds[0]);
         /* cut off */
@@ -292,7 +292,12 @@ static void another_architecture_is_refused(void **state)
         start(&f);
         set_config(&f, "arm64", f.diff_id);
         struct tar tar = docker_archive(&f, "[\"a:1\"]");
+        cleanup_fd int same = memory_file(tar.bytes, tar.size), again = memory_file(tar.bytes, tar.size);
+        cleanup_free char *names = NULL;
         load_must_fail(&f, &tar, -ENOEXEC, "another architecture: linux/arm64");
+        assert_int_equal(image_load(f.store, same, NULL, "nonsense", NULL, &names, &f.err), -EINVAL);
+        assert_int_equal(image_load(f.store, again, NULL, "linux/arm64", NULL, &names, &f.err), 0);
+        assert_string_equal(names, "docker.io/library/a:1\n");
         stop(&f);
 }
 
@@ -430,7 +435,7 @@ static void what_is_saved_can_be_loaded_elsewhere(void **state)
                         fail_msg("%s", f.err.text);
                 assert_int_equal(lseek(out, 0, SEEK_SET), 0);
                 assert_int_equal(image_store_open(folder, NULL, &other, &f.err), 0);
-                if (image_load(other, out, NULL, NULL, &loaded, &f.err) < 0)
+                if (image_load(other, out, NULL, NULL, NULL, &loaded, &f.err) < 0)
                         fail_msg("%s", f.err.text);
                 assert_string_equal(loaded, "docker.io/library/a:1\nh.io/b:2\n");
                 assert_int_equal(image_find(other, "a:1", &image, &f.err), 0);
@@ -467,8 +472,8 @@ static void a_tar_becomes_an_image(void **state)
         (void)state;
         start(&f);
         cleanup_fd int fd = memory_file(f.layer.bytes, f.layer.size);
-        assert_int_equal(image_import(f.store, fd, NULL, "mine:1", wrong, NULL, &id, &f.err), -EINVAL);
-        if (image_import(f.store, fd, NULL, "mine:1", changes, NULL, &id, &f.err) < 0)
+        assert_int_equal(image_import(f.store, fd, NULL, "mine:1", NULL, wrong, NULL, &id, &f.err), -EINVAL);
+        if (image_import(f.store, fd, NULL, "mine:1", NULL, changes, NULL, &id, &f.err) < 0)
                 fail_msg("%s", f.err.text);
         assert_int_equal(image_find(f.store, "mine:1", &image, &f.err), 0);
         assert_string_equal(image->id, id);
@@ -478,6 +483,25 @@ static void a_tar_becomes_an_image(void **state)
                             "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},\"Labels\":{\"l\":\"m n\"},"
                             "\"WorkingDir\":\"/w/v\",\"Volumes\":{\"/d\":{},\"/e f\":{}},\"User\":\"1:2\","
                             "\"Entrypoint\":[\"/bin/sh\",\"-c\",\"echo hi\"],\"StopSignal\":\"SIGINT\"}");
+        stop(&f);
+}
+
+static void an_import_says_its_platform(void **state)
+{
+        struct fixture f;
+        cleanup_free char *id = NULL;
+        cleanup_image struct image *image = NULL;
+        (void)state;
+        start(&f);
+        cleanup_fd int fd = memory_file(f.layer.bytes, f.layer.size);
+        assert_int_equal(image_import(f.store, fd, NULL, "mine:1", "nonsense", NULL, NULL, &id, &f.err),
+                         -EINVAL);
+        if (image_import(f.store, fd, NULL, "mine:1", "linux/arm64/v8", NULL, NULL, &id, &f.err) < 0)
+                fail_msg("%s", f.err.text);
+        assert_int_equal(image_find(f.store, "mine:1", &image, &f.err), 0);
+        assert_string_equal(json_string_value(json_object_get(image->config, "architecture")), "arm64");
+        assert_string_equal(json_string_value(json_object_get(image->config, "variant")), "v8");
+        assert_string_equal(json_string_value(json_object_get(image->config, "os")), "linux");
         stop(&f);
 }
 
@@ -498,14 +522,15 @@ static void a_folder_becomes_an_image(void **state)
         assert_int_equal(symlinkat("/etc/passwd", root, "soft"), 0);
         assert_int_equal(mkfifoat(root, "fifo", 0600), 0);
         close(root);
-        if (image_import(f.store, -1, path, NULL, NULL, NULL, &id, &f.err) < 0)
+        if (image_import(f.store, -1, path, NULL, NULL, NULL, NULL, &id, &f.err) < 0)
                 fail_msg("%s", f.err.text);
         assert_int_equal(image_find(f.store, id, &image, &f.err), 0);
         assert_string_equal(image->reference, "");
         assert_int_equal(image_open_rootfs(f.store, image, NULL, &fd, &f.err), 0);
         close(fd);
         assert_true(image->size_bytes < 4096); /* /etc/passwd was not followed */
-        assert_int_equal(image_import(f.store, -1, "/nonexistent", NULL, NULL, NULL, &id, &f.err), -ENOENT);
+        assert_int_equal(image_import(f.store, -1, "/nonexistent", NULL, NULL, NULL, NULL, &id, &f.err),
+                         -ENOENT);
         stop(&f);
 }
 
@@ -517,8 +542,9 @@ static void what_is_no_tar_is_not_imported(void **state)
         start(&f);
         cleanup_fd int junk = memory_file("this is no tar, but long enough to be taken for something", 56);
         cleanup_fd int nothing = memory_file("", 0);
-        assert_int_equal(image_import(f.store, junk, NULL, "a:1", NULL, NULL, &id, &f.err), -EBADMSG);
-        assert_int_equal(image_import(f.store, nothing, NULL, "a:1", NULL, NULL, &id, &f.err), -ENODATA);
+        assert_int_equal(image_import(f.store, junk, NULL, "a:1", NULL, NULL, NULL, &id, &f.err), -EBADMSG);
+        assert_int_equal(image_import(f.store, nothing, NULL, "a:1", NULL, NULL, NULL, &id, &f.err),
+                         -ENODATA);
         assert_int_equal(count_images(&f), 0);
         assert_int_equal(count_files(f.store->tmp_fd), 0);
         stop(&f);
@@ -684,7 +710,7 @@ static void nothing_goes_while_an_image_cannot_be_read(void **state)
         size_t blobs = count_files(f.store->blobs_fd);
         assert_int_equal(mkdirat(f.folder_fd, "tree", 0755), 0);
         cleanup_free char *tree = path_join(f.folder, "tree");
-        assert_int_equal(image_import(f.store, -1, tree, "kept", NULL, NULL, &id, &f.err), 0);
+        assert_int_equal(image_import(f.store, -1, tree, "kept", NULL, NULL, NULL, &id, &f.err), 0);
         assert_int_equal(image_find(f.store, "kept", &image, &f.err), 0);
         (void)strcpy(manifest, digest_hex(image->digest));
         image_free(image);
@@ -725,6 +751,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(blobs_of_another_digest_are_refused),
     cmocka_unit_test(what_is_saved_can_be_loaded_elsewhere),
     cmocka_unit_test(a_tar_becomes_an_image),
+    cmocka_unit_test(an_import_says_its_platform),
     cmocka_unit_test(a_folder_becomes_an_image),
     cmocka_unit_test(what_is_no_tar_is_not_imported),
     cmocka_unit_test(names_go_one_by_one_and_the_image_with_the_last),
