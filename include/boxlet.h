@@ -203,7 +203,7 @@ struct boxlet_box_options {
         const char *name;           /* NULL: one is made up */
         const char *const *command; /* replaces CMD; NULL: the image's */
         const char *entrypoint;     /* replaces ENTRYPOINT (and drops CMD); "" for none; NULL: the image's */
-        const char *const *env;     /* "NAME=value" over the image's */
+        const char *const *env;     /* "NAME=value" over the image's; "NAME" takes it away */
         const char *user;           /* "name|uid[:group|gid]" */
         const char *working_dir;
         const char *hostname; /* NULL: the first 12 digits of the id */
@@ -585,7 +585,7 @@ BOXLET_API int boxlet_box_load(struct boxlet *boxlet, int fd, const struct boxle
 struct boxlet_exec_options {
         size_t size;
         const char *const *command; /* required */
-        const char *const *env;     /* over the box's */
+        const char *const *env;     /* over the box's, likewise */
         const char *user;           /* NULL: the box's */
         const char *working_dir;    /* NULL: the box's */
         int terminal;

@@ -199,6 +199,19 @@ static bool is_readonly_by_mount(const char *type)
         return false;
 }
 
+/* Where a file system is to be mounted. A folder that is made for a tmpfs is everybody's, as a tmpfs of its
+ * own accord is. */
+static int open_place(int root_fd, const struct mount_plan *m)
+{
+        int fd = path_open_in_root(root_fd, m->destination, O_PATH, 0);
+        if (fd != -ENOENT)
+                return fd;
+        cleanup_fd int made = mounts_open_target(root_fd, m->destination, true);
+        if (made >= 0 && strcmp(m->type, "tmpfs") == 0 && chmod(fd_path(made).text, 01777) < 0)
+                return -errno;
+        return made < 0 ? made : take_fd(&made);
+}
+
 /* A tmpfs that does not say its mode takes that of the folder it hides. */
 static int tmpfs_data(int target, const struct mount_plan *m, char *ret_data, size_t size)
 {
@@ -227,7 +240,7 @@ static int mount_new(int root_fd, const struct mount_plan *m)
         const char *type = strcmp(m->type, "cgroup") == 0 ? "cgroup2" : m->type;
         unsigned long flags = m->options.flags;
         char data[PATH_MAX];
-        cleanup_fd int target = mounts_open_target(root_fd, m->destination, true);
+        cleanup_fd int target = open_place(root_fd, m);
         if (target < 0)
                 return target;
         int r = tmpfs_data(target, m, data, sizeof(data));

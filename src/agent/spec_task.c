@@ -84,7 +84,7 @@ static size_t name_length(const char *variable)
         return strcspn(variable, "=");
 }
 
-/* The variables of over laid on those of *env. */
+/* The variables of over laid on those of *env; a name alone takes its variable away. */
 static int lay_over(char ***env, char **over, struct error *err)
 {
         size_t count = 0, added = 0;
@@ -103,8 +103,13 @@ static int lay_over(char ***env, char **over, struct error *err)
                         at++;
                 if (at < count)
                         free(all[at]);
-                else
-                        count++;
+                if (over[i][length] == '\0') {
+                        if (at < count)
+                                all[at] = all[--count];
+                        all[count] = NULL;
+                        continue;
+                }
+                count += at == count;
                 all[at] = over[i];
                 over[i] = NULL;
         }
@@ -121,7 +126,9 @@ static int parse_env(const json_t *json, struct task_plan *task, struct error *e
         if (r < 0)
                 return r;
         for (size_t i = 0; r == 0 && i < count; i++) {
-                if (env[i][0] == '=' || strchr(env[i], '=') == NULL)
+                bool removes =
+                    task->env[0] != NULL && env[i][0] != '\0'; /* what an exec says over its box's */
+                if (env[i][0] == '=' || (strchr(env[i], '=') == NULL && !removes))
                         r = error_set(err, -EINVAL, "'process.env': '%.64s' is not NAME=value", env[i]);
         }
         if (r == 0)

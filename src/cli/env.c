@@ -2,8 +2,9 @@
 /*
  * -e and --env-file, --label and --label-file, with docker's rules: blank lines and lines beginning with '#'
  * are skipped, blanks before a name do not count, everything after '=' is the value as it stands (quotes
- * too), a name alone takes the caller's value and is left out if there is none (a label's is empty). Names
- * have no blanks. Files hold at most ENV_FILE_MAX bytes.
+ * too), a name alone takes the caller's value (a label's is empty). If there is none, a file's is left out,
+ * and that of -e stays a name alone, which takes the variable away from what lies below. Names have no
+ * blanks. Files hold at most ENV_FILE_MAX bytes.
  */
 #include "cli/env.h"
 
@@ -21,9 +22,9 @@
 /* Takes text. */
 static int put(struct env *env, char *text)
 {
-        size_t name = strcspn(text, "=") + 1;
+        size_t name = strcspn(text, "=");
         for (size_t i = 0; i < env->count; i++) {
-                if (strncmp(env->strings[i], text, name) == 0) {
+                if (strcspn(env->strings[i], "=") == name && strncmp(env->strings[i], text, name) == 0) {
                         free(env->strings[i]);
                         env->strings[i] = text;
                         return 0;
@@ -53,12 +54,10 @@ int env_add(struct env *env, const char *text, struct error *err)
                 return error_set(err, -EINVAL, "%s is not UTF-8 text",
                                  env->labels ? "a label" : "an environment variable");
         char *copy;
-        if (text[name] == '=') {
+        const char *value = text[name] == '=' ? NULL : env->labels ? "" : getenv(text);
+        if (value == NULL) {
                 copy = strdup(text);
         } else {
-                const char *value = env->labels ? "" : getenv(text);
-                if (value == NULL)
-                        return 0;
                 if (!text_is_utf8(value))
                         return error_set(err, -EINVAL,
                                          "the value of environment variable '%s' is not UTF-8 text", text);
@@ -100,6 +99,8 @@ static int add_line(struct env *env, char *line, const char *what, size_t number
         if (memchr(line, ' ', name) != NULL || memchr(line, '\t', name) != NULL)
                 return error_set(err, -EINVAL, "%s: line %zu: the name '%.*s' has blanks in it", what, number,
                                  (int)(name < 64 ? name : 64), line);
+        if (line[name] == '\0' && !env->labels && getenv(line) == NULL)
+                return 0;
         int r = env_add(env, line, err);
         return r < 0 ? error_wrap(err, "%s: line %zu", what, number) : 0;
 }

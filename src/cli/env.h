@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 /* The environment given by --env-host (first), --env-file and -e (each over what is before it), or with
- * .labels the labels given by --label-file and --label. strings is NULL-terminated; each "NAME=value", no
- * name twice. */
+ * .labels the labels given by --label-file and --label. strings is NULL-terminated; each "NAME=value" or, to
+ * take a variable away, "NAME"; no name twice. */
 struct env {
         char **strings;
         size_t count;
@@ -20,7 +20,7 @@ struct env {
 /* The caller's own environment, but what is no UTF-8 text. */
 int env_add_host(struct env *env, struct error *err);
 
-/* "NAME=value", or "NAME" for the caller's own value (nothing, if it has none). */
+/* "NAME=value", or "NAME" for the caller's own value. */
 int env_add(struct env *env, const char *text, struct error *err);
 
 /* The text of a file of such lines; what names it in messages. The text is changed while it is read. */

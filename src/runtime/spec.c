@@ -382,8 +382,12 @@ int spec_exec_process(const struct boxlet_exec_options *o, json_t **ret_process,
                 return error_set(err, -EINVAL, "exec: no command specified");
         if (r == 0 && o->terminal)
                 r = set_variable(env, "TERM=xterm", err);
-        for (const char *const *e = o->env; r == 0 && e != NULL && *e != NULL; e++)
+        for (const char *const *e = o->env; r == 0 && e != NULL && *e != NULL; e++) {
                 r = set_variable(env, *e, err);
+                /* the box's own is with the agent: it gets the name alone, too */
+                if (r == 0 && strchr(*e, '=') == NULL && json_array_append_new(env, json_string(*e)) < 0)
+                        r = out_of_memory(err);
+        }
         if (r == 0 && o->working_dir != NULL && o->working_dir[0] != '\0' && o->working_dir[0] != '/')
                 r = error_set(err, -EINVAL, "working directory '%s': it must be an absolute path",
                               o->working_dir);

@@ -49,6 +49,14 @@ inside() { boxlet exec o "$@"; }
         eventually 10 alone
 }
 
+@test "a new --tmpfs is everybody's, and -e NAME takes a variable away that you do not have" {
+        boxlet import --change 'ENV GONE=1' --change 'CMD ["sh"]' "$BOXLET_TMP/busybox" with-env >/dev/null
+        run -0 env -u GONE "$BOXLET" run --rm --network none -u 1000 --tmpfs /scratch/new -e GONE with-env \
+                sh -c 'echo x >/scratch/new/file && stat -c %a /scratch/new; echo "${GONE-not set}"'
+        [ "$output" = $'1777\nnot set' ]
+        boxlet rmi with-env >/dev/null
+}
+
 @test "--ulimit, --cap-add, --cap-drop, --tmpfs, --hostname" {
         # -c counts blocks of 512 bytes
         run boxlet exec o sh -c 'ulimit -Sc; ulimit -Hc; ulimit -Sn; ulimit -Hn; hostname'

@@ -189,12 +189,12 @@ static void an_exec_takes_what_it_does_not_say_from_the_container(void **state)
         cleanup_json json_t *json = NULL;
         assert_int_equal(
             parse("{\"process\": {\"args\": [\"a\"], \"cwd\": \"/w\", \"terminal\": true, \"env\": [\"A=1\", "
-                  "\"B=2\"], "
+                  "\"B=2\", \"GONE=1\"], "
                   "\"user\": {\"username\": \"u\"}, \"capabilities\": {\"bounding\": [\"CAP_KILL\"]}, "
                   "\"noNewPrivileges\": true}, " LINUX "}",
                   &plan, &err),
             0);
-        const char *text = "{\"args\": [\"x\"], \"env\": [\"B=3\", \"C=4\"]}";
+        const char *text = "{\"args\": [\"x\"], \"env\": [\"B=3\", \"C=4\", \"GONE\", \"NEVER\"]}";
         assert_int_equal(json_parse(text, strlen(text), "test", &json, &err), 0);
         assert_int_equal(spec_parse_exec(json, &plan->task, &task, &err), 0);
         assert_string_equal(task.args[0], "x");
@@ -202,6 +202,7 @@ static void an_exec_takes_what_it_does_not_say_from_the_container(void **state)
         assert_string_equal(task.env[0], "A=1");
         assert_string_equal(task.env[1], "B=3");
         assert_string_equal(task.env[2], "C=4");
+        assert_null(task.env[3]);
         assert_string_equal(task.username, "u");
         assert_true(task.no_new_privileges && !task.terminal && task.capabilities.bounding == 0x20);
         task_plan_done(&task);

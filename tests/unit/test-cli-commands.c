@@ -165,9 +165,9 @@ static void exec_fills_the_options(void **state)
         assert_int_equal(setenv("PASSED_ON", "yes", 1), 0);
         assert_int_equal(
             fake_run("exec -u root -w / -e PASSED_ON -e NOT_THERE_AT_ALL --timeout 1m30s box sh -c true"), 3);
-        expect_calls(
-            "exec box\n command[0]=sh\n command[1]=-c\n command[2]=true\n env[0]=PASSED_ON=yes\n user=root\n "
-            "working_dir=/\n timeout=90000\nfree ended\n");
+        expect_calls("exec box\n command[0]=sh\n command[1]=-c\n command[2]=true\n env[0]=PASSED_ON=yes\n "
+                     "env[1]=NOT_THERE_AT_ALL\n user=root\n "
+                     "working_dir=/\n timeout=90000\nfree ended\n");
         fake_reset();
         assert_int_equal(fake_run("exec -dt box sleep 5"), 0);
         expect_calls("exec box\n command[0]=sleep\n command[1]=5\n terminal=1\n detached=1\nfree going\n");

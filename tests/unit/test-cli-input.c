@@ -114,6 +114,19 @@ static void env_files_are_read_as_docker_does(void **state)
         env_done(&env);
 }
 
+static void a_name_alone_takes_yours_or_takes_away(void **state)
+{
+        struct env env = {0};
+        struct error err = ERROR_INIT;
+        const char *const words[] = {"FROM_HOST", "NOT_THERE=1", "NOT_THERE", "NOT_THERE_TOO"};
+        (void)state;
+        assert_int_equal(setenv("FROM_HOST", "host", 1), 0);
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+                assert_int_equal(env_add(&env, words[i], &err), 0);
+        check_env(&env, (const char *const[]){"FROM_HOST=host", "NOT_THERE", "NOT_THERE_TOO", NULL});
+        env_done(&env);
+}
+
 static void bad_env_lines_are_named(void **state)
 {
         static const struct {
@@ -246,6 +259,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(keys_are_parsed_or_refused),
     cmocka_unit_test(keys_are_found_and_others_pass),
     cmocka_unit_test(env_files_are_read_as_docker_does),
+    cmocka_unit_test(a_name_alone_takes_yours_or_takes_away),
     cmocka_unit_test(bad_env_lines_are_named),
     cmocka_unit_test(large_environments_fit),
     cmocka_unit_test(tables_are_as_wide_as_their_text),
