@@ -52,11 +52,12 @@ static void each_command(const struct command *const *commands, const char *pref
 {
         for (; *commands != NULL; commands++) {
                 char label[64];
-                (void)snprintf(label, sizeof(label), "%s%s%s", prefix, prefix[0] != '\0' ? " " : "",
-                               (*commands)->name);
-                fn(*commands, label);
-                if ((*commands)->alias != NULL && prefix[0] == '\0')
-                        fn(*commands, (*commands)->alias);
+                const char *const names[] = {(*commands)->alias, (*commands)->name};
+                for (size_t i = names[0] == NULL; i < 2; i++) {
+                        (void)snprintf(label, sizeof(label), "%s%s%s", prefix, prefix[0] != '\0' ? " " : "",
+                                       names[i]);
+                        fn(*commands, label);
+                }
                 if ((*commands)->subcommands != NULL)
                         each_command((*commands)->subcommands, label, fn);
         }
@@ -67,6 +68,18 @@ static void print_names(const struct command *const *commands)
         for (; *commands != NULL; commands++)
                 printf("%s%s%s ", (*commands)->name, (*commands)->alias != NULL ? " " : "",
                        (*commands)->alias != NULL ? (*commands)->alias : "");
+}
+
+/* "image|volume|...": those with commands of their own. */
+static void print_groups(void)
+{
+        const char *between = "";
+        for (const struct command *const *c = cli_commands; *c != NULL; c++) {
+                if ((*c)->subcommands == NULL)
+                        continue;
+                printf("%s%s", between, (*c)->name);
+                between = "|";
+        }
 }
 
 static const char *const operand_words[] = {"none", "box", "image", "file", "command", "choice"};
@@ -98,8 +111,12 @@ static void bash_values(const struct command *command)
 static void bash_command(const struct command *command, const char *label)
 {
         const struct cli_option *o;
-        if (command->subcommands != NULL)
+        if (command->subcommands != NULL) {
+                printf("        %s) kind=words words='", label);
+                print_names(command->subcommands);
+                printf("' ;;\n");
                 return;
+        }
         printf("        '%s')\n                options='", label);
         for (size_t i = 0; (o = option_at(command, i)) != NULL; i++) {
                 if (o->letter != 0)
@@ -120,13 +137,14 @@ static void print_bash(void)
                "        local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
                "        local options='' kind=command words='' label=${COMP_WORDS[1]-}\n"
                "        COMPREPLY=()\n"
-               "        if [ \"$label\" = image ] && [ \"$COMP_CWORD\" -gt 2 ]; then label=\"image "
-               "${COMP_WORDS[2]}\"; fi\n"
+               "        case \"$label\" in\n"
+               "        ");
+        print_groups();
+        printf(") if [ \"$COMP_CWORD\" -gt 2 ]; then label=\"$label ${COMP_WORDS[2]}\"; fi ;;\n"
+               "        esac\n"
                "        if [ \"$COMP_CWORD\" -gt 1 ]; then\n"
                "        case \"$label\" in\n"
-               "        image) kind=words words='");
-        print_names(command_image.subcommands);
-        printf("' ;;\n        help) kind=command ;;\n");
+               "        help) kind=command ;;\n");
         each_command(cli_commands, "", bash_command);
         printf("        esac\n        fi\n"
                "        case \"$current\" in\n"
@@ -212,6 +230,17 @@ static void zsh_names(const struct command *const *commands)
         }
 }
 
+/* _boxlet_commands or, with the name of a group, _boxlet_NAME_commands. */
+static void zsh_names_of(const char *group, const struct command *const *commands)
+{
+        printf("_boxlet%s%s_commands() {\n"
+               "        local -a names\n"
+               "        names=(\n",
+               group[0] != '\0' ? "_" : "", group);
+        zsh_names(commands);
+        printf("        )\n        _describe command names\n}\n");
+}
+
 static void print_zsh(void)
 {
         printf("#compdef boxlet\n"
@@ -224,29 +253,27 @@ static void print_zsh(void)
                "        local -a names\n"
                "        names=(${(f)\"$(boxlet images 2>/dev/null | awk 'NR > 1 && $1 != \"<none>\" { print "
                "$1 \":\" $2 }')\"})\n"
-               "        compadd -a names\n}\n"
-               "_boxlet_commands() {\n"
-               "        local -a names\n"
-               "        names=(\n");
-        zsh_names(cli_commands);
-        printf("        )\n        _describe command names\n}\n"
-               "_boxlet_image_commands() {\n"
-               "        local -a names\n"
-               "        names=(\n");
-        zsh_names(command_image.subcommands);
-        printf("        )\n        _describe command names\n}\n"
-               "_boxlet() {\n"
+               "        compadd -a names\n}\n");
+        zsh_names_of("", cli_commands);
+        for (const struct command *const *c = cli_commands; *c != NULL; c++) {
+                if ((*c)->subcommands != NULL)
+                        zsh_names_of((*c)->name, (*c)->subcommands);
+        }
+        printf("_boxlet() {\n"
                "        local label\n"
                "        if (( CURRENT == 2 )); then _boxlet_commands; return; fi\n"
                "        label=$words[2]\n"
                "        shift words\n"
                "        (( CURRENT-- ))\n"
-               "        if [[ $label == image ]]; then\n"
-               "                if (( CURRENT == 2 )); then _boxlet_image_commands; return; fi\n"
-               "                label=\"image $words[2]\"\n"
+               "        case $label in\n"
+               "        ");
+        print_groups();
+        printf(")\n"
+               "                if (( CURRENT == 2 )); then _boxlet_${label}_commands; return; fi\n"
+               "                label=\"$label $words[2]\"\n"
                "                shift words\n"
-               "                (( CURRENT-- ))\n"
-               "        fi\n"
+               "                (( CURRENT-- )) ;;\n"
+               "        esac\n"
                "        case $label in\n");
         each_command(cli_commands, "", zsh_command);
         printf("        esac\n}\n"

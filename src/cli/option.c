@@ -91,7 +91,7 @@ static int store_number(const struct cli_option *o, const char *text, void *targ
         case OPTION_COUNT:
                 return value_count(text, target);
         case OPTION_TAIL:
-                if (strcmp(text, "all") == 0) {
+                if (strcmp(text, "all") == 0 || strcmp(text, "-1") == 0) {
                         *(int64_t *)target = -1;
                         return 0;
                 }

@@ -121,9 +121,9 @@ static int take_protocol(const char *text, size_t *size, struct publish *entry)
         const char *slash = memchr(text, '/', *size);
         if (slash == NULL)
                 return 0;
-        entry->udp = strcmp(slash, "/udp") == 0;
+        entry->udp = strcasecmp(slash, "/udp") == 0;
         *size = (size_t)(slash - text);
-        return entry->udp || strcmp(slash, "/tcp") == 0 ? 0 : -EINVAL;
+        return entry->udp || strcasecmp(slash, "/tcp") == 0 ? 0 : -EINVAL;
 }
 
 int publish_parse(struct publish_list *list, const char *text, struct error *err)

@@ -132,6 +132,10 @@ words() {
         [ "$(words 'boxlet run --pull n')" = never ]
         [ "$(words 'boxlet image pr')" = prune ]
         [ "$(words 'boxlet image rm --f')" = --force ]
+        [ "$(words 'boxlet volume c')" = create ]
+        [ "$(words 'boxlet volume list --q')" = --quiet ]
+        [ "$(words 'boxlet snapshot re' | tr '\n' ' ')" = "restore remove " ]
+        [ "$(words 'boxlet system check --r')" = --repair ]
         [ "$(words 'boxlet ls --format ' | tr '\n' ' ')" = "table json " ]
         [ "$(words 'boxlet ps --no')" = --no-trunc ]
 }
@@ -140,6 +144,7 @@ words() {
         "$BOXLET" completion zsh >"$BATS_TEST_TMPDIR/_boxlet"
         head -n 1 "$BATS_TEST_TMPDIR/_boxlet" | grep -qx '#compdef boxlet'
         grep -q -- "(-m --memory)" "$BATS_TEST_TMPDIR/_boxlet"
+        for group in image volume snapshot system; do grep -qx "_boxlet_${group}_commands() {" "$BATS_TEST_TMPDIR/_boxlet"; done
         command -v zsh >/dev/null || skip "zsh is not installed"
         zsh -n "$BATS_TEST_TMPDIR/_boxlet"
 }
