@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 CRASH_STEP ?= 1
 NINJA   := ninja
 
-.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab test-crash lint fuzz coverage bench bench-lab install clean deps help
+.PHONY: all binaries kernel kernel-docker demo test test-unit test-box test-docker test-lab test-lab-more test-crash lint fuzz coverage bench bench-lab install clean deps help
 .DEFAULT_GOAL := all
 
 all: binaries kernel ## build Boxlet and its guest kernel (the kernel once: it is cached outside the tree)
@@ -44,15 +44,17 @@ test-crash: ## kill -9, ENOSPC, EIO and ENOMEM at every system call of create, r
 	@tests/crash/run --step $(CRASH_STEP)
 	@set -e; for fault in ENOSPC ENOSPC+ EIO EIO+ ENOMEM ENOMEM+; do tests/crash/run --fault $$fault --step $(CRASH_STEP); done
 
-test-unit test-box test-docker test-lab: test-%:
+test-unit test-box test-docker test-lab test-lab-more: test-%:
 	@tools/deps
 	@$(MAKE) --no-print-directory all
 	@tests/run $*
 
 lint: ## layout, static analysis, layers, documents
+	@tools/deps build test
 	@tools/lint
 
 fuzz: ## each fuzz target for FUZZ_SECONDS
+	@tools/deps build test
 	@tools/fuzz $(FUZZ) $(FUZZ_SECONDS)
 
 coverage: ## which lines of the virtio devices the unit tests and fuzz corpora run
