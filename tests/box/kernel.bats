@@ -15,6 +15,23 @@ setup_file() { export BATS_TEST_TIMEOUT=900; }
         [ "$(grep -c 'checks hold' <<<"$output")" -eq 2 ]
 }
 
+@test "a build waits for the one that runs, and takes its result" {
+        local built lock waiting
+        built=$("$ROOT/kernel/build" lean 2>/dev/null) # cached: the box tier has it
+        mkdir -p "$BATS_TEST_TMPDIR/cache/boxlet/kernel"
+        exec {lock}>"$BATS_TEST_TMPDIR/cache/boxlet/kernel/.lock"
+        flock "$lock"
+        XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache "$ROOT/kernel/build" lean >"$BATS_TEST_TMPDIR/path" 2>"$BATS_TEST_TMPDIR/said" {lock}>&- 3>&- &
+        waiting=$!
+        eventually 30 grep -q 'another kernel build is running' "$BATS_TEST_TMPDIR/said"
+        kill -0 "$waiting"
+        cp -r "$(dirname "$built")" "$BATS_TEST_TMPDIR/cache/boxlet/kernel/"
+        exec {lock}>&-
+        wait "$waiting"
+        cmp "$(cat "$BATS_TEST_TMPDIR/path")" "$built"
+        [[ "$(cat "$BATS_TEST_TMPDIR/path")" == "$BATS_TEST_TMPDIR/cache/"* ]]
+}
+
 # The script goes as far as the configuration, in a cache of its own.
 @test "an option that the kernel does not know fails the build, by its name" {
         [ -f /usr/src/linux-source-6.1.tar.xz ] || skip "linux-source-6.1 is not installed"

@@ -73,7 +73,7 @@ ends_and_comes_back() {
         [ "$output" = "$(printf 'kept\ninside')" ]
 }
 
-@test "the disk of the box is full during a pull and a build: said in words, and the engine goes on" {
+@test "the disk of the box is full during a pull and a build: said in words, the engine goes on, and comes back when the box is killed then" {
         # room for neither
         boxlet exec life sh -c 'fallocate -l $(($(df -k --output=avail /var/lib/docker | tail -n 1) - 60 * 1024))K /var/lib/docker/filler'
         run boxlet exec life docker pull -q "$R/big"
@@ -86,6 +86,9 @@ RUN dd if=/dev/zero of=/filled bs=1M count=200"
         [ "$status" -ne 0 ]
         [[ "${output,,}" == *"no space left on device"* ]]
         [ "$(boxlet exec life docker exec keeper cat /data/word)" = kept ]
+        remember
+        boxlet kill life >/dev/null
+        ends_and_comes_back
         boxlet exec life rm /var/lib/docker/filler
         [ "$(boxlet exec life docker run --rm "$R/busybox" echo room again)" = "room again" ]
 }

@@ -32,6 +32,14 @@ refused() {
         # before an image is asked for
         refused create --support-docker --network none no.such.registry.invalid/image
         one_line_with "make kernel-docker"
+        # of a box that is there, too: it stays as it is
+        env -u BOXLET_KERNEL_DIR "$BOXLET" create --name made-before --support-docker --network none busybox true >/dev/null
+        run boxlet start made-before
+        echo "$output"
+        [ "$status" -ne 0 ]
+        one_line_with "make kernel-docker"
+        [ "$(box_state made-before)" = created ]
+        boxlet rm made-before >/dev/null
         run boxlet run --rm --network none busybox echo the default box needs it not
         [ "$output" = "the default box needs it not" ]
 }

@@ -13,6 +13,12 @@ setup_file() { shared_engine; }
         [ "$status" -ne 0 ]
         one_line_with engine-data
         boxlet rm second
+        run boxlet run --rm --name third --network none --support-docker -v engine-data:/var/lib/docker "$DIND"
+        echo "$output"
+        [ "$status" -eq 125 ]
+        one_line_with engine-data
+        run boxlet inspect third
+        [ "$status" -ne 0 ]
         run boxlet volume rm engine-data
         [ "$status" -ne 0 ]
         [ "$(in_engine docker images -q busybox | wc -l)" -eq 1 ]
