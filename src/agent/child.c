@@ -3,17 +3,18 @@
  * From a fork of the agent to a process of the container, in this order:
  *
  *     1 descriptors and signals   nothing of the agent's is inherited
- *     2 place                     init: mounts, root, devices; exec: joins init's namespaces, forks into its
- * pid namespace 3 terminal                  a pty of the container's own devpts, whose master goes to the
- * agent 4 user                      names looked up in the image, limits, groups, capabilities, seccomp 5
- * execute                   found on the container's PATH, as the container's user
+ *     2 place                     init: mounts, root, devices; exec: init's namespaces
+ *     3 terminal                  a pty of the container's own devpts, whose master goes to the agent
+ *     4 user                      names looked up in the image, limits, groups, capabilities, seccomp
+ *     5 execute                   found on the container's PATH, as the container's user
  *
  * Every failure is told through the status socket, which exec(2) closes. The process is not dumpable from the
  * start, so that nobody in the container can look into it, or at the agent's file through it, before exec(2).
+ *
  * That does not keep out a root with CAP_SYS_PTRACE. So an exec has two processes: the first is of the
- * agent's pid namespace, where nobody in the container sees it; what it makes as the agent's child, with
- * CLONE_PARENT, has the container's root and no descriptor of the agent's but the status socket when it
- * appears there.
+ * agent's pid namespace, where nobody in the container sees it. What it makes as the agent's child
+ * (CLONE_PARENT) has the container's root and mounts when it appears there, and no descriptor that leads out;
+ * the agent's cgroup namespace is the last thing that it leaves, as its first step.
  */
 #include "agent/child.h"
 
@@ -246,8 +247,8 @@ static int confine_cgroup_fd(struct error *err)
 /* Joins the container; what returns is a child of the agent in the container's pid namespace. */
 static int join_container(const struct container_plan *container, struct error *err)
 {
-        int kinds = (int)container->namespaces &
-                    ~CLONE_NEWCGROUP; /* from within one, nothing is born outside of it */
+        /* from within a cgroup namespace nothing moves into it from outside */
+        int kinds = (int)container->namespaces & ~CLONE_NEWCGROUP;
         int pidfd = -1;
         struct clone_args args = {
             .flags = CLONE_PIDFD | CLONE_PARENT | CLONE_INTO_CGROUP, /* with our exit signal */

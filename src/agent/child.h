@@ -15,12 +15,12 @@ struct child_plan {
         const char *files; /* folder with hosts, hostname, resolv.conf, or NULL */
         int status_fd;     /* seqpacket socket, see struct child_status */
         int stdio[3];      /* -1: /dev/null; with a terminal not used */
-        int birth_fd; /* of an exec: seqpacket socket for the pid, int32_t with a pidfd, of the child that it
-                         makes */
-        int init_pidfd; /* of the container to join, or -1 */
-        int leaf_fd;    /* cgroup.procs of a cgroup below the container's to move to, or -1 */
-        int cgroup_fd; /* init with leaf_fd: the container's cgroup, whose controllers are enabled then; exec:
-                          where to be born */
+        int init_pidfd;    /* of the container to join, or -1 */
+        int leaf_fd;       /* cgroup.procs of a cgroup below the container's to move to, or -1 */
+        /* Init with leaf_fd: the container's cgroup, whose controllers are enabled then. Exec: its own. */
+        int cgroup_fd;
+        /* Exec: a seqpacket socket for the pid (int32_t, with a pidfd) of the child that it makes. */
+        int birth_fd;
 };
 
 /* Status messages, one packet each. The end of the socket after CHILD_READY means that exec(2) succeeded. */

@@ -126,8 +126,8 @@ static int parse_env(const json_t *json, struct task_plan *task, struct error *e
         if (r < 0)
                 return r;
         for (size_t i = 0; r == 0 && i < count; i++) {
-                bool removes =
-                    task->env[0] != NULL && env[i][0] != '\0'; /* what an exec says over its box's */
+                /* an exec takes away of its box's */
+                bool removes = task->env[0] != NULL && env[i][0] != '\0';
                 if (env[i][0] == '=' || (strchr(env[i], '=') == NULL && !removes))
                         r = error_set(err, -EINVAL, "'process.env': '%.64s' is not NAME=value", env[i]);
         }
