@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define PIPE_BYTES (256 << 10) /* room for a few frames each way; the kernel gives pages as they are used */
 
@@ -55,23 +56,24 @@ static int make_pipe(struct ends *e, int which)
         return fd_set_nonblocking(e->ours[which]);
 }
 
+static int make_sockets(int *ret_ours, int *ret_theirs)
+{
+        int fds[2];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+                return -errno;
+        *ret_ours = fds[0];
+        *ret_theirs = fds[1];
+        return 0;
+}
+
 static int make_ends(const struct launch_options *options, struct ends *ret_ends)
 {
         struct ends e = {{-1, -1, -1}, {-1, -1, -1}, -1, -1, -1, -1};
-        int status[2], birth[2];
-        int r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0 ? -errno : 0;
-        if (r == 0) {
-                e.status_ours = status[0];
-                e.status_theirs = status[1];
+        int r = make_sockets(&e.status_ours, &e.status_theirs);
+        if (r == 0)
                 r = fd_set_nonblocking(e.status_ours);
-        }
-        if (r == 0 && !options->is_init) {
-                r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, birth) < 0 ? -errno : 0;
-                if (r == 0) {
-                        e.birth_ours = birth[0];
-                        e.birth_theirs = birth[1];
-                }
-        }
+        if (r == 0 && !options->is_init)
+                r = make_sockets(&e.birth_ours, &e.birth_theirs);
         for (int i = 0; r == 0 && i < 3 && !options->task->terminal; i++) {
                 if (i == 0 ? options->with_stdin : options->with_output)
                         r = make_pipe(&e, i);
@@ -83,6 +85,7 @@ static int make_ends(const struct launch_options *options, struct ends *ret_ends
         return r;
 }
 
+/* As fork(2). */
 static pid_t fork_init(struct agent *agent, const struct launch_options *options, int *ret_pidfd)
 {
         struct clone_args args = {
@@ -92,15 +95,7 @@ static pid_t fork_init(struct agent *agent, const struct launch_options *options
             .exit_signal = SIGCHLD,
             .cgroup = (uint64_t)options->cgroup_fd,
         };
-        long pid = syscall(SYS_clone3, &args, sizeof(args));
-        return pid < 0 ? -errno : (pid_t)pid;
-}
-
-static pid_t fork_exec(void)
-{
-        struct clone_args args = {.exit_signal = SIGCHLD};
-        long pid = syscall(SYS_clone3, &args, sizeof(args));
-        return pid < 0 ? -errno : (pid_t)pid;
+        return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 /* The process in between makes the exec's, tells it, and ends. It waits for nobody, so we wait for it. */
@@ -130,7 +125,7 @@ int launch(struct agent *agent, const struct launch_options *options, struct lau
         int r = make_ends(options, &e);
         if (r < 0)
                 return error_errno(err, r, "make pipes");
-        pid_t pid = options->is_init ? fork_init(agent, options, &pidfd) : fork_exec();
+        pid_t pid = options->is_init ? fork_init(agent, options, &pidfd) : fork();
         if (pid == 0) {
                 struct child_plan plan = {
                     .task = options->task,
@@ -147,10 +142,10 @@ int launch(struct agent *agent, const struct launch_options *options, struct lau
                 };
                 child_main(&plan);
         }
-        close_fd(&e.birth_theirs);
         if (pid < 0)
-                pid = error_errno(err, pid, "fork");
-        else if (!options->is_init)
+                pid = error_errno(err, -errno, "fork");
+        close_fd(&e.birth_theirs);
+        if (pid > 0 && !options->is_init)
                 pid = adopt(pid, &e, &pidfd, err);
         if (pid < 0) {
                 close_all(&e);

@@ -45,25 +45,25 @@ const struct profile *profile_get(bool support_docker)
         return &profiles[support_docker];
 }
 
-/* Whether a mount on `path` would hide `below`: the path itself or a folder above it. */
-static bool hides(const char *path, size_t size, const char *below)
+/* Whether a mount on `path`, which is clean (words_clean_path), would hide `below`: the path itself or a
+ * folder above it. */
+static bool hides(const char *path, const char *below)
 {
-        while (size > 1 && path[size - 1] == '/')
-                size--;
+        size_t size = strlen(path);
         if (size == 1)
                 return true;
         return strncmp(path, below, size) == 0 && (below[size] == '\0' || below[size] == '/');
 }
 
-/* What the engine needs and a mount on those bytes of path would hide; NULL: nothing. The last one may lie on
+/* What the engine needs and a mount on path would hide; NULL: nothing. The last one may lie on
  * a disk of the client's. */
-static const char *hidden_by(const char *path, size_t size, bool is_disk)
+static const char *hidden_by(const char *path, bool is_disk)
 {
         static const char *const needed[] = {"/sys/fs/cgroup", "/proc/sys", "/dev/pts",
                                              "/dev/net/tun",   "/dev/fuse", ENGINE_DATA};
         size_t count = sizeof(needed) / sizeof(needed[0]) - is_disk;
         for (size_t i = 0; i < count; i++) {
-                if (hides(path, size, needed[i]))
+                if (hides(path, needed[i]))
                         return needed[i];
         }
         return NULL;
@@ -78,7 +78,7 @@ static int check_tmpfs(const char *const *tmpfs, struct error *err)
                 if (path[0] != '/')
                         continue; /* refused with its form (words_tmpfs) */
                 words_clean_path(path);
-                const char *hidden = hidden_by(path, strlen(path), false);
+                const char *hidden = hidden_by(path, false);
                 if (hidden != NULL)
                         return error_set(err, -EINVAL,
                                          "create box: --support-docker and --tmpfs %s contradict each "
@@ -92,8 +92,7 @@ int profile_check_mounts(const struct mount_list *mounts, struct error *err)
 {
         for (size_t i = 0; i < mounts->count; i++) {
                 const struct mount_request *m = &mounts->entries[i];
-                size_t size = strlen(m->target);
-                const char *hidden = hidden_by(m->target, size, m->kind == MOUNT_VOLUME && !m->readonly);
+                const char *hidden = hidden_by(m->target, m->kind == MOUNT_VOLUME && !m->readonly);
                 if (hidden == NULL)
                         continue;
                 if (strcmp(hidden, ENGINE_DATA) == 0)
@@ -204,7 +203,7 @@ int profile_uncover(json_t *array, const char *volume)
         size_t i;
         json_t *mount;
         size_t skip = strncmp(volume, "/var/run", 8) == 0 ? 4 : 0; /* a link to it, as a rule */
-        if (!hides(RUN_FOLDER, strlen(RUN_FOLDER), volume + skip))
+        if (!hides(RUN_FOLDER, volume + skip))
                 return 0;
         json_array_foreach (array, i, mount) {
                 if (profile_gives_way(mount))

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 struct fixture {
@@ -34,9 +33,8 @@ static char *import(struct fixture *f)
         tar_file(&tar, "etc/kept", "kept\n");
         tar_file(&tar, "etc/gone", "gone\n");
         tar_end(&tar);
-        cleanup_fd int fd = memfd_create("tar", MFD_CLOEXEC);
-        assert_int_equal(fd_write_full(fd, tar.bytes, tar.size), 0);
-        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        cleanup_fd int fd = -1;
+        assert_int_equal(fd_of_bytes("tar", tar.bytes, tar.size, &fd), 0);
         if (image_import(f->store, fd, NULL, "base:1", NULL, changes, NULL, &id, &f->err) < 0)
                 fail_msg("%s", f->err.text);
         tar_done(&tar);

@@ -69,9 +69,8 @@ static void add_bytes(struct tar *tar, const char *name, const void *bytes, size
 
 static int memory_file(const void *bytes, size_t size)
 {
-        int fd = memfd_create("archive", MFD_CLOEXEC);
-        assert_int_equal(fd_write_full(fd, bytes, size), 0);
-        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        int fd;
+        assert_int_equal(fd_of_bytes("archive", bytes, size, &fd), 0);
         return fd;
 }
 
@@ -450,6 +449,19 @@ static void what_is_saved_can_be_loaded_elsewhere(void **state)
         stop(&f);
 }
 
+/* The layer as image mine:1; image_free() it. */
+static struct image *import_layer(struct fixture *f, const char *platform, const char *const *changes)
+{
+        cleanup_free char *id = NULL;
+        struct image *image;
+        cleanup_fd int fd = memory_file(f->layer.bytes, f->layer.size);
+        if (image_import(f->store, fd, NULL, "mine:1", platform, changes, NULL, &id, &f->err) < 0)
+                fail_msg("%s", f->err.text);
+        assert_int_equal(image_find(f->store, "mine:1", &image, &f->err), 0);
+        assert_string_equal(image->id, id);
+        return image;
+}
+
 static void a_tar_becomes_an_image(void **state)
 {
         static const char *const changes[] = {"CMD [\"/bin/x\",\"y\"]",
@@ -468,15 +480,11 @@ static void a_tar_becomes_an_image(void **state)
         static const char *const wrong[] = {"FROM x", NULL};
         struct fixture f;
         cleanup_free char *id = NULL;
-        cleanup_image struct image *image = NULL;
         (void)state;
         start(&f);
         cleanup_fd int fd = memory_file(f.layer.bytes, f.layer.size);
         assert_int_equal(image_import(f.store, fd, NULL, "mine:1", NULL, wrong, NULL, &id, &f.err), -EINVAL);
-        if (image_import(f.store, fd, NULL, "mine:1", NULL, changes, NULL, &id, &f.err) < 0)
-                fail_msg("%s", f.err.text);
-        assert_int_equal(image_find(f.store, "mine:1", &image, &f.err), 0);
-        assert_string_equal(image->id, id);
+        cleanup_image struct image *image = import_layer(&f, NULL, changes);
         cleanup_free char *text = json_print(json_object_get(image->config, "config"), NULL);
         assert_string_equal(text,
                             "{\"Cmd\":[\"/bin/x\",\"y\"],\"Env\":[\"A=2\",\"B=2 3\"],"
@@ -490,15 +498,12 @@ static void an_import_says_its_platform(void **state)
 {
         struct fixture f;
         cleanup_free char *id = NULL;
-        cleanup_image struct image *image = NULL;
         (void)state;
         start(&f);
         cleanup_fd int fd = memory_file(f.layer.bytes, f.layer.size);
         assert_int_equal(image_import(f.store, fd, NULL, "mine:1", "nonsense", NULL, NULL, &id, &f.err),
                          -EINVAL);
-        if (image_import(f.store, fd, NULL, "mine:1", "linux/arm64/v8", NULL, NULL, &id, &f.err) < 0)
-                fail_msg("%s", f.err.text);
-        assert_int_equal(image_find(f.store, "mine:1", &image, &f.err), 0);
+        cleanup_image struct image *image = import_layer(&f, "linux/arm64/v8", NULL);
         assert_string_equal(json_string_value(json_object_get(image->config, "architecture")), "arm64");
         assert_string_equal(json_string_value(json_object_get(image->config, "variant")), "v8");
         assert_string_equal(json_string_value(json_object_get(image->config, "os")), "linux");
